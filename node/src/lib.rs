@@ -1,0 +1,11 @@
+//! Conclave: a multi-tenant key management service that speaks the HashiCorp Vault / OpenBao HTTP API.
+//!
+//! The README has the map of the rooms. The binary in `main.rs` is a thin shell around this library, so that tests and
+//! benchmarks can reach every room.
+
+pub mod clock;
+pub mod error;
+pub mod id;
+pub mod rng;
+pub mod secret;
+pub mod store;
