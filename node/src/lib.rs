@@ -3,9 +3,11 @@
 //! The README has the map of the rooms. The binary in `main.rs` is a thin shell around this library, so that tests and
 //! benchmarks can reach every room.
 
+pub mod barrier;
 pub mod clock;
 pub mod error;
 pub mod id;
 pub mod rng;
+pub mod seal;
 pub mod secret;
 pub mod store;

@@ -1,0 +1,3 @@
+//! Sealing: who may open an add-on, and how.
+
+pub mod keyring;
