@@ -5,7 +5,10 @@
 
 pub mod barrier;
 pub mod clock;
+pub mod duration;
+pub mod engines;
 pub mod error;
+pub mod fields;
 pub mod id;
 pub mod rng;
 pub mod seal;
