@@ -74,6 +74,8 @@ pub struct Reply {
     pub outcome: Outcome,
     /// The envelope's `data`, already encoded.
     pub data: Option<Box<RawValue>>,
+    /// The envelope's `auth`, already encoded: what a login or a token's creation gives.
+    pub auth: Option<Box<RawValue>>,
     /// The envelope's `warnings`.
     pub warnings: Vec<String>,
     /// The envelope's `lease_duration`, in seconds.
@@ -86,6 +88,7 @@ impl Reply {
         Self {
             outcome: Outcome::Done,
             data: None,
+            auth: None,
             warnings: Vec::new(),
             lease_duration_s: 0,
         }

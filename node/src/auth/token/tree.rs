@@ -1,0 +1,256 @@
+//! Token rows: entries by pseudonym, accessors, children, and the sweeper's index by hour of expiry.
+//! Everything here runs inside a transaction on the add-on's own scope ([`Scope::Tenant`](crate::store::key::Scope)).
+
+use serde::{Deserialize, Serialize};
+
+use super::entry::TokenEntry;
+use crate::barrier::{Domain, Rows};
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::store::change::Facet;
+use crate::store::key::{Part, Pseudonym, Table};
+
+/// How many ancestors a token may have: each is looked up when a token is loaded.
+pub const MAX_DEPTH: u32 = 32;
+
+/// How many tokens one transaction revokes. Each is a handful of rows; FoundationDB's 10 MB hold ten times as many.
+const REVOKE_BATCH: usize = 500;
+
+/// What an accessor's row holds.
+#[derive(Serialize, Deserialize)]
+struct AccessorRow {
+    accessor: String,
+    token: [u8; 16],
+}
+
+/// A token whose row was found, with the name it is filed under.
+pub struct Found {
+    /// Its pseudonym.
+    pub token: Pseudonym,
+    /// Its entry.
+    pub entry: TokenEntry,
+}
+
+/// Writes a new token's rows.
+///
+/// # Errors
+/// What the store says.
+pub fn insert(rows: &mut Rows<'_>, token: Pseudonym, entry: &TokenEntry) -> Result<(), Error> {
+    rows.put_json(Table::Token, &[Part::Name(token)], entry)?;
+    let accessor = AccessorRow {
+        accessor: entry.accessor.clone(),
+        token: token.0,
+    };
+    let address = accessor_address(rows, &entry.accessor);
+    rows.put_json(Table::Accessor, &address, &accessor)?;
+    if let Some(parent) = entry.parent {
+        rows.put(Table::TokenChild, &[Part::Name(parent), Part::Name(token)], &[])?;
+    }
+    note_expiry(rows, token, entry)
+}
+
+/// Writes a changed entry over the old one.
+///
+/// # Errors
+/// What the store says.
+pub fn update(rows: &mut Rows<'_>, token: Pseudonym, entry: &TokenEntry) -> Result<(), Error> {
+    rows.put_json(Table::Token, &[Part::Name(token)], entry)?;
+    note_expiry(rows, token, entry)
+}
+
+/// The token's entry, if it is valid at `now`: present, not over, and with all its ancestors.
+///
+/// # Errors
+/// What the store says.
+pub async fn load(
+    rows: &mut Rows<'_>,
+    token: Pseudonym,
+    now: Timestamp,
+) -> Result<Option<TokenEntry>, Error> {
+    let Some(entry) = get(rows, token).await? else {
+        return Ok(None);
+    };
+    if entry.is_expired(now) {
+        return Ok(None);
+    }
+    let mut parent = entry.parent;
+    while let Some(token) = parent {
+        match get(rows, token).await? {
+            Some(ancestor) if !ancestor.is_expired(now) => parent = ancestor.parent,
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(entry))
+}
+
+/// The token behind an accessor.
+///
+/// # Errors
+/// What the store says.
+pub async fn by_accessor(
+    rows: &mut Rows<'_>,
+    accessor: &str,
+    now: Timestamp,
+) -> Result<Option<Found>, Error> {
+    let address = accessor_address(rows, accessor);
+    let Some(row) = rows
+        .get_json::<AccessorRow>(Table::Accessor, &address)
+        .await?
+    else {
+        return Ok(None);
+    };
+    let token = Pseudonym(row.token);
+    Ok(load(rows, token, now)
+        .await?
+        .map(|entry| Found { token, entry }))
+}
+
+/// All accessors, at most `limit`.
+///
+/// # Errors
+/// What the store says.
+pub async fn accessors(rows: &mut Rows<'_>, limit: usize) -> Result<Vec<String>, Error> {
+    let found = rows.scan(Table::Accessor, &[], None, limit).await?;
+    found
+        .iter()
+        .map(|(_, row)| {
+            serde_json::from_slice::<AccessorRow>(row)
+                .map(|row| row.accessor)
+                .map_err(|_| Error::Corrupt("an accessor's row".into()))
+        })
+        .collect()
+}
+
+/// Removes up to a batch of the tokens in `pending` with their rows, and puts their children into it.
+/// The caller runs it in one transaction after another until nothing is pending; a token whose parent is gone is
+/// already void, so stopping in between leaves nothing usable behind.
+///
+/// Returns the tokens that were removed.
+///
+/// # Errors
+/// What the store says.
+pub async fn revoke_batch(
+    rows: &mut Rows<'_>,
+    pending: &mut Vec<Pseudonym>,
+) -> Result<Vec<Pseudonym>, Error> {
+    let mut removed = Vec::new();
+    while removed.len() < REVOKE_BATCH {
+        let Some(token) = pending.pop() else { break };
+        let children = rows
+            .scan(Table::TokenChild, &[Part::Name(token)], None, REVOKE_BATCH)
+            .await?;
+        // More children than a batch: the token comes up again, last, until all are pending.
+        if children.len() == REVOKE_BATCH {
+            pending.insert(0, token);
+        }
+        for (address, _) in &children {
+            if let Some(Part::Name(child)) = address.get(1) {
+                pending.push(*child);
+                rows.delete(Table::TokenChild, &[Part::Name(token), Part::Name(*child)]);
+            }
+        }
+        if let Some(entry) = get(rows, token).await? {
+            remove(rows, token, &entry);
+        }
+        rows.note_change(Facet::Token(token));
+        removed.push(token);
+    }
+    Ok(removed)
+}
+
+/// Removes one token and makes its children orphans.
+///
+/// # Errors
+/// What the store says; [`Error::Invalid`] when it has more children than fit into one transaction.
+pub async fn revoke_orphan(rows: &mut Rows<'_>, token: Pseudonym) -> Result<(), Error> {
+    let children = rows
+        .scan(Table::TokenChild, &[Part::Name(token)], None, REVOKE_BATCH)
+        .await?;
+    if children.len() == REVOKE_BATCH {
+        return Err(Error::bad_request(
+            "the token has too many children to orphan; revoke them first",
+        ));
+    }
+    for (address, _) in &children {
+        let Some(Part::Name(child)) = address.get(1) else {
+            continue;
+        };
+        rows.delete(Table::TokenChild, &[Part::Name(token), Part::Name(*child)]);
+        if let Some(mut entry) = get(rows, *child).await? {
+            entry.parent = None;
+            entry.depth = 0;
+            update(rows, *child, &entry)?;
+            rows.note_change(Facet::Token(*child));
+        }
+    }
+    if let Some(entry) = get(rows, token).await? {
+        remove(rows, token, &entry);
+    }
+    rows.note_change(Facet::Token(token));
+    Ok(())
+}
+
+/// Tokens that ended before `now`, at most `limit`, for the sweeper; their index rows are removed.
+/// A token that was renewed has a later index row and stays.
+///
+/// # Errors
+/// What the store says.
+pub async fn take_expired(
+    rows: &mut Rows<'_>,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<Pseudonym>, Error> {
+    let this_hour = hour(now);
+    let mut expired = Vec::new();
+    for (address, _) in rows.scan(Table::TokenExpiry, &[], None, limit).await? {
+        let [Part::Number(expiry_hour), Part::Name(token)] = address.as_slice() else {
+            return Err(Error::Corrupt("a token's expiry row".into()));
+        };
+        if *expiry_hour >= this_hour {
+            break;
+        }
+        rows.delete(Table::TokenExpiry, &address);
+        match get(rows, *token).await? {
+            Some(entry) if !entry.is_expired(now) => {}
+            _ => expired.push(*token),
+        }
+    }
+    Ok(expired)
+}
+
+async fn get(rows: &mut Rows<'_>, token: Pseudonym) -> Result<Option<TokenEntry>, Error> {
+    rows.get_json(Table::Token, &[Part::Name(token)]).await
+}
+
+fn remove(rows: &mut Rows<'_>, token: Pseudonym, entry: &TokenEntry) {
+    rows.delete(Table::Token, &[Part::Name(token)]);
+    let address = accessor_address(rows, &entry.accessor);
+    rows.delete(Table::Accessor, &address);
+    if let Some(parent) = entry.parent {
+        rows.delete(Table::TokenChild, &[Part::Name(parent), Part::Name(token)]);
+    }
+    if let Some(expires) = entry.expires {
+        rows.delete(Table::TokenExpiry, &expiry_address(expires, token));
+    }
+}
+
+fn note_expiry(rows: &mut Rows<'_>, token: Pseudonym, entry: &TokenEntry) -> Result<(), Error> {
+    match entry.expires {
+        None => Ok(()),
+        Some(expires) => rows.put(Table::TokenExpiry, &expiry_address(expires, token), &[]),
+    }
+}
+
+fn accessor_address(rows: &Rows<'_>, accessor: &str) -> [Part; 1] {
+    [Part::Name(
+        rows.pseudonym(Domain::Accessor, accessor.as_bytes()),
+    )]
+}
+
+fn expiry_address(expires: Timestamp, token: Pseudonym) -> [Part; 2] {
+    [Part::Number(hour(expires)), Part::Name(token)]
+}
+
+fn hour(moment: Timestamp) -> u64 {
+    u64::try_from(moment.unix_seconds() / 3600).unwrap_or(0)
+}

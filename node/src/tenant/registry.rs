@@ -1,0 +1,231 @@
+//! The registry: which add-ons exist. Its rows are plaintext, because they must be readable while everything is
+//! sealed; they hold a name, an organisation and counters, nothing secret.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::id::TenantId;
+use crate::rng::OsRandom;
+use crate::store::change::Facet;
+use crate::store::key::{Key, KeyRange, Part, Pseudonym, Scope, Table};
+use crate::store::{Store, Transaction, transact};
+
+/// The longest name of an add-on or an organisation, as a DNS label: an add-on can be chosen by host name.
+const MAX_NAME_BYTES: usize = 63;
+
+/// How many registry rows are read in one go.
+const PAGE_ROWS: usize = 1000;
+
+/// How many add-ons one store may hold. Each costs a node some kilobytes and an actor even while it is sealed.
+pub const MAX_ADD_ONS: usize = 10_000;
+
+/// One add-on, as everybody may know it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AddOn {
+    /// Its id, for life.
+    pub id: TenantId,
+    /// Its name, unique in the store.
+    pub name: String,
+    /// Whose it is.
+    pub org: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// The random bytes that its opaque tokens begin with, in hexadecimal.
+    #[serde(with = "hex::serde")]
+    pub tag: [u8; 8],
+    /// Root Biscuits of another epoch are void.
+    pub root_token_epoch: u64,
+    /// User Biscuits of another epoch are void.
+    pub user_token_epoch: u64,
+}
+
+/// Checks a name that a person chose.
+///
+/// # Errors
+/// [`Error::Invalid`] naming `field` when it is empty, too long, or has other characters than letters, digits, `-`, `_`.
+fn checked_name(field: &'static str, name: &str) -> Result<(), Error> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(allowed) {
+        return Err(Error::invalid(
+            field,
+            format!("{field} must be 1 to {MAX_NAME_BYTES} letters, digits, '-' or '_'"),
+        ));
+    }
+    Ok(())
+}
+
+/// Makes an add-on. It has no keys yet: its owner initialises it.
+///
+/// # Errors
+/// [`Error::Invalid`] for a bad or taken name, or when there are [`MAX_ADD_ONS`] already.
+pub async fn create(
+    store: &dyn Store,
+    random: &OsRandom,
+    now: Timestamp,
+    name: &str,
+    org: &str,
+) -> Result<AddOn, Error> {
+    checked_name("name", name)?;
+    checked_name("org", org)?;
+    let addon = AddOn {
+        id: TenantId::generate(random),
+        name: name.to_owned(),
+        org: org.to_owned(),
+        created: now,
+        tag: random.array(),
+        root_token_epoch: 1,
+        user_token_epoch: 1,
+    };
+    transact(store, async |transaction, attempt| {
+        let name_key = name_key(name);
+        if let Some(owner) = transaction.get(&name_key).await? {
+            // An earlier round of this very call may have committed; the id tells.
+            if attempt.maybe_committed && owner == addon.id.as_bytes() {
+                return Ok(());
+            }
+            return Err(Error::invalid("name", format!("add-on {name:?} exists already")));
+        }
+        if list_in(transaction).await?.len() >= MAX_ADD_ONS {
+            return Err(Error::bad_request(format!("there are {MAX_ADD_ONS} add-ons already")));
+        }
+        let row = serde_json::to_vec(&addon)
+            .map_err(|_| Error::Bug("an add-on could not be encoded".into()))?;
+        transaction.set(&id_key(addon.id), &row);
+        transaction.set(&name_key, addon.id.as_bytes());
+        transaction.append_change(&Facet::AddOn.encode(addon.id));
+        Ok(())
+    })
+    .await?;
+    Ok(addon)
+}
+
+/// All add-ons, by id.
+///
+/// # Errors
+/// What the store says.
+pub async fn list(store: &dyn Store) -> Result<Vec<AddOn>, Error> {
+    let (addons, _) = transact(store, async |transaction, _| list_in(transaction).await).await?;
+    Ok(addons)
+}
+
+/// The add-on with this id or name.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is none.
+pub async fn find(store: &dyn Store, id_or_name: &str) -> Result<AddOn, Error> {
+    let (addon, _) = transact(store, async |transaction, _| {
+        find_in(transaction, id_or_name).await
+    })
+    .await?;
+    Ok(addon)
+}
+
+/// Removes an add-on with everything in it. There is no way back: without its rows, shares open nothing.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is none.
+pub async fn delete(store: &dyn Store, id_or_name: &str) -> Result<AddOn, Error> {
+    let (addon, _) = transact(store, async |transaction, _| {
+        let addon = find_in(transaction, id_or_name).await?;
+        transaction.clear(&id_key(addon.id));
+        transaction.clear(&name_key(&addon.name));
+        transaction.clear_range(&KeyRange::scope(Scope::Tenant(addon.id)));
+        transaction.append_change(&Facet::AddOn.encode(addon.id));
+        Ok(addon)
+    })
+    .await?;
+    Ok(addon)
+}
+
+async fn find_in(transaction: &mut dyn Transaction, id_or_name: &str) -> Result<AddOn, Error> {
+    let id = match id_or_name.parse::<TenantId>() {
+        Ok(id) => id,
+        Err(_) => {
+            let owner = transaction.get(&name_key(id_or_name)).await?;
+            let owner = owner.ok_or_else(|| unknown(id_or_name))?;
+            let owner = <[u8; 16]>::try_from(owner)
+                .map_err(|_| Error::Corrupt("an add-on's name row".into()))?;
+            TenantId::from_bytes(owner)
+        }
+    };
+    let row = transaction.get(&id_key(id)).await?;
+    decode(&row.ok_or_else(|| unknown(id_or_name))?)
+}
+
+async fn list_in(transaction: &mut dyn Transaction) -> Result<Vec<AddOn>, Error> {
+    let mut range = KeyRange::rows(Scope::Node, Table::AddOn, &[]);
+    let mut addons = Vec::new();
+    loop {
+        let page = transaction.range(&range, PAGE_ROWS, false).await?;
+        for (_, row) in &page {
+            addons.push(decode(row)?);
+        }
+        match page.last() {
+            Some((last, _)) if page.len() == PAGE_ROWS => {
+                range.begin = last.as_bytes().to_vec();
+                range.begin.push(0);
+            }
+            _ => return Ok(addons),
+        }
+    }
+}
+
+fn unknown(id_or_name: &str) -> Error {
+    Error::NotFound(Some(format!("there is no add-on {id_or_name:?}")))
+}
+
+fn decode(row: &[u8]) -> Result<AddOn, Error> {
+    serde_json::from_slice(row).map_err(|_| Error::Corrupt("a registry row".into()))
+}
+
+fn id_key(id: TenantId) -> Key {
+    let part = Part::Name(Pseudonym(*id.as_bytes()));
+    Key::row(Scope::Node, Table::AddOn, &[part])
+}
+
+fn name_key(name: &str) -> Key {
+    let digest = Sha256::digest(name.as_bytes());
+    let mut half = [0; 16];
+    for (to, from) in half.iter_mut().zip(digest) {
+        *to = from;
+    }
+    Key::row(Scope::Node, Table::AddOnName, &[Part::Name(Pseudonym(half))])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::embedded::EmbeddedStore;
+
+    async fn create_named(store: &dyn Store, name: &str) -> Result<AddOn, Error> {
+        create(store, &OsRandom, Timestamp(7), name, "orga_1").await
+    }
+
+    #[actix::test]
+    async fn addons_are_made_found_and_deleted() {
+        let store = EmbeddedStore::in_memory().unwrap();
+        let made = create_named(&store, "myKMS").await.unwrap();
+        assert_eq!(find(&store, "myKMS").await.unwrap(), made);
+        assert_eq!(find(&store, &made.id.to_string()).await.unwrap(), made);
+        assert_eq!(list(&store).await.unwrap(), [made.clone()]);
+        delete(&store, "myKMS").await.unwrap();
+        assert!(matches!(find(&store, "myKMS").await, Err(Error::NotFound(_))));
+        assert!(list(&store).await.unwrap().is_empty());
+        create_named(&store, "myKMS").await.unwrap();
+    }
+
+    #[actix::test]
+    async fn bad_and_taken_names_are_refused() {
+        let store = EmbeddedStore::in_memory().unwrap();
+        create_named(&store, "a").await.unwrap();
+        for name in ["a", "", "a b", "a/b", "é", &"x".repeat(64)] {
+            let error = create_named(&store, name).await.unwrap_err();
+            assert!(
+                matches!(error, Error::Invalid { field: Some("name"), .. }),
+                "{name}: {error}"
+            );
+        }
+    }
+}
