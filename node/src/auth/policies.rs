@@ -1,8 +1,6 @@
 //! Policy rows: the add-on's own policies by name, over the built-in ones.
 //! Everything here runs inside a transaction on the add-on's own scope.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use super::builtin;
@@ -39,7 +37,7 @@ pub async fn read(rows: &mut Rows<'_>, name: &PolicyName) -> Result<Option<Strin
 /// # Errors
 /// [`Error::Invalid`] for `root`, or when there are too many.
 pub async fn write(rows: &mut Rows<'_>, name: &PolicyName, text: &str) -> Result<(), Error> {
-    if name.as_str() == "root" {
+    if name.is_root() {
         return Err(Error::bad_request("cannot update \"root\" policy"));
     }
     let address = address(rows, name);
@@ -101,16 +99,16 @@ pub async fn list(rows: &mut Rows<'_>) -> Result<Vec<String>, Error> {
 ///
 /// # Errors
 /// [`Error::Corrupt`] when a stored text no longer parses.
-pub async fn load(rows: &mut Rows<'_>, names: &[String]) -> Result<Vec<Arc<Policy>>, Error> {
+pub async fn load(rows: &mut Rows<'_>, names: &[String]) -> Result<Vec<Policy>, Error> {
     let mut policies = Vec::with_capacity(names.len());
     for name in names {
         let Ok(name) = name.parse::<PolicyName>() else {
             continue;
         };
         if let Some(text) = read(rows, &name).await? {
-            let policy = Policy::parse(&name, &text)
+            let policy = Policy::parse(name, &text)
                 .map_err(|_| Error::Corrupt("a stored policy does not parse".into()))?;
-            policies.push(Arc::new(policy));
+            policies.push(policy);
         }
     }
     Ok(policies)

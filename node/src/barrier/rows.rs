@@ -148,6 +148,15 @@ impl<'t> Rows<'t> {
             .clear_range(&Key::chunk_range(self.scope, table, prefix));
     }
 
+    /// Removes the rows of `table` whose first part is a number below `bound`; they must not be longer than one row.
+    pub fn delete_numbers_before(&mut self, table: Table, bound: u64) {
+        let mut range = KeyRange::rows(self.scope, table, &[]);
+        range.end = Key::row(self.scope, table, &[Part::Number(bound)])
+            .as_bytes()
+            .to_vec();
+        self.transaction.clear_range(&range);
+    }
+
     /// Removes every row of this scope.
     pub fn delete_everything(&mut self) {
         self.transaction.clear_range(&KeyRange::scope(self.scope));

@@ -10,10 +10,9 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use super::mount::MountTable;
-use crate::auth::acl::Acl;
+use crate::auth::acl::{Acl, no_identity};
 use crate::auth::builtin;
 use crate::auth::policies;
-use crate::auth::policy::Policy;
 use crate::auth::token::entry::TokenEntry;
 use crate::auth::token::tree;
 use crate::barrier::{Domain, View};
@@ -33,6 +32,13 @@ pub struct Grant {
     pub entry: TokenEntry,
     /// Its policies, compiled.
     pub acl: Arc<Acl>,
+}
+
+impl Grant {
+    /// Whether it still says the truth: neither the token nor one of the rules has ended.
+    fn is_valid(&self, now: Timestamp) -> bool {
+        !self.entry.is_expired(now) && self.acl.expires_at().is_none_or(|end| now < end)
+    }
 }
 
 /// Grants by token, and the rights of the user Biscuit.
@@ -73,7 +79,7 @@ impl AccessCache {
     pub async fn grant(&self, text: &str, now: Timestamp) -> Result<Option<Arc<Grant>>, Error> {
         let token = self.pseudonym(text);
         if let Some(grant) = self.grants.read().by_token.get(&token)
-            && !grant.entry.is_expired(now)
+            && grant.is_valid(now)
         {
             return Ok(Some(Arc::clone(grant)));
         }
@@ -101,7 +107,7 @@ impl AccessCache {
         };
         let acl = match entry.is_root() {
             true => Arc::clone(&self.root),
-            false => Arc::new(Acl::compile(policies.iter())),
+            false => Arc::new(Acl::compile(&policies, now, &no_identity)),
         };
         let grant = Arc::new(Grant { token, entry, acl });
         let mut grants = self.grants.write();
@@ -133,8 +139,8 @@ impl AccessCache {
             .iter()
             .map(|mounted| (mounted.mount.path.as_str(), mounted.mount.kind.name()))
             .collect();
-        let policy: Arc<Policy> = builtin::user_policy(kinds)?;
-        let acl = Arc::new(Acl::compile([&policy]));
+        let policy = builtin::user_policy(kinds)?;
+        let acl = Arc::new(Acl::compile([&policy], Timestamp(0), &no_identity));
         *user = Some(Arc::clone(&acl));
         Ok(acl)
     }

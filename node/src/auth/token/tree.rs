@@ -190,18 +190,18 @@ pub async fn revoke_orphan(rows: &mut Rows<'_>, token: Pseudonym) -> Result<(), 
     Ok(())
 }
 
-/// Tokens that ended before `now`, at most `limit`, for the sweeper; their index rows are removed.
-/// A token that was renewed has a later index row and stays.
+/// Tokens that ended before the hour of `now`, at most `limit`, for the sweeper to revoke, which removes their index
+/// rows too. Index rows from before a renewal, or of tokens that are gone, are removed here.
 ///
 /// # Errors
 /// What the store says.
-pub async fn take_expired(
+pub async fn expired(
     rows: &mut Rows<'_>,
     now: Timestamp,
     limit: usize,
 ) -> Result<Vec<Pseudonym>, Error> {
     let this_hour = hour(now);
-    let mut expired = Vec::new();
+    let mut over = Vec::new();
     for (address, _) in rows.scan(Table::TokenExpiry, &[], None, limit).await? {
         let [Part::Number(expiry_hour), Part::Name(token)] = address.as_slice() else {
             return Err(Error::Corrupt("a token's expiry row".into()));
@@ -209,13 +209,12 @@ pub async fn take_expired(
         if *expiry_hour >= this_hour {
             break;
         }
-        rows.delete(Table::TokenExpiry, &address);
         match get(rows, *token).await? {
-            Some(entry) if !entry.is_expired(now) => {}
-            _ => expired.push(*token),
+            Some(entry) if entry.is_expired(now) => over.push(*token),
+            _ => rows.delete(Table::TokenExpiry, &address),
         }
     }
-    Ok(expired)
+    Ok(over)
 }
 
 async fn get(rows: &mut Rows<'_>, token: Pseudonym) -> Result<Option<TokenEntry>, Error> {

@@ -1,0 +1,209 @@
+//! [`ChangeFeed`]: the actor that follows the store's change feed and drops what other commits made out of date.
+//!
+//! It wakes when the store tells of a change, and at least every half `staleness_max`. After each round it publishes
+//! when the round's read was *sent*: up to that moment this node's caches are known to agree with the store. A cache that
+//! was not confirmed within `staleness_max` serves nothing ([`Freshness::require`]).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, ArbiterHandle, AsyncContext, AtomicResponse, Context,
+    Handler, Message, WrapFuture,
+};
+use tokio::sync::oneshot;
+
+use super::directory::Tenants;
+use crate::actor::ask;
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::store::change::Facet;
+use crate::store::{Stamp, Store};
+
+/// How many changes are read in one go.
+const PAGE_CHANGES: usize = 1000;
+
+/// Requests for a round that may wait. They are coalesced by [`Freshness::require`], so few ever do.
+const MAILBOX: usize = 64;
+
+/// Until when this node's caches are known to be good.
+pub struct Freshness {
+    clock: Arc<dyn Clock>,
+    staleness_max: Duration,
+    /// Nanoseconds since boot at which the last completed round was started.
+    confirmed_ns: AtomicU64,
+}
+
+impl Freshness {
+    /// Nothing is confirmed yet.
+    pub fn new(clock: Arc<dyn Clock>, staleness_max: Duration) -> Self {
+        Self {
+            clock,
+            staleness_max,
+            confirmed_ns: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether a cached grant may be served now.
+    pub fn is_fresh(&self) -> bool {
+        let confirmed = Duration::from_nanos(self.confirmed_ns.load(Ordering::Acquire));
+        self.clock.since_boot().saturating_sub(confirmed) <= self.staleness_max
+    }
+
+    /// Makes sure that caches are good, by a round of the feed if need be.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the store does not confirm them.
+    pub async fn require(&self, feed: &Addr<ChangeFeed>) -> Result<(), Error> {
+        if self.is_fresh() {
+            return Ok(());
+        }
+        ask(feed, CatchUp).await??;
+        if self.is_fresh() {
+            return Ok(());
+        }
+        Err(Error::Unavailable(
+            "the store does not confirm that this node is up to date".into(),
+        ))
+    }
+
+    fn confirm(&self, started: Duration) {
+        let started_ns = u64::try_from(started.as_nanos()).unwrap_or(u64::MAX);
+        self.confirmed_ns.fetch_max(started_ns, Ordering::Release);
+    }
+}
+
+/// The actor.
+pub struct ChangeFeed {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    tenants: Arc<Tenants>,
+    freshness: Arc<Freshness>,
+    seen: Stamp,
+}
+
+/// Asks for a round now. The answer comes after it.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct CatchUp(oneshot::Sender<Result<(), Error>>);
+
+impl ChangeFeed {
+    /// Starts following the store from where it stands now. The caller has loaded `tenants` after `seen`.
+    pub fn follow(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        tenants: Arc<Tenants>,
+        freshness: Arc<Freshness>,
+        seen: Stamp,
+        arbiter: &ArbiterHandle,
+    ) -> Addr<Self> {
+        let feed = Self {
+            store,
+            clock,
+            tenants,
+            freshness,
+            seen,
+        };
+        Self::start_in_arbiter(arbiter, |_| feed)
+    }
+
+    /// Waits for a change or for half the allowed staleness, does a round, and so on.
+    fn watch(&self, context: &mut Context<Self>) {
+        let store = Arc::clone(&self.store);
+        let seen = self.seen;
+        let pause = self.freshness.staleness_max / 2;
+        context.spawn(
+            async move {
+                // A store that is down answers at once, again and again; the pause keeps that from spinning.
+                if !matches!(
+                    tokio::time::timeout(pause, store.wait_for_change(seen)).await,
+                    Ok(Ok(()))
+                ) {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+            .into_actor(self)
+            .map(|(), feed, context| {
+                let round = feed.round();
+                context.wait(round.into_actor(feed).map(|result, feed, context| {
+                    feed.finish(result);
+                    feed.watch(context);
+                }));
+            }),
+        );
+    }
+
+    /// Applies everything that was committed since the last round.
+    fn round(&self) -> impl Future<Output = Result<(Stamp, Duration), Error>> + 'static {
+        let store = Arc::clone(&self.store);
+        let tenants = Arc::clone(&self.tenants);
+        let clock = Arc::clone(&self.clock);
+        let mut seen = self.seen;
+        async move {
+            loop {
+                let started = clock.since_boot();
+                let changes = store.changes_after(seen, PAGE_CHANGES).await?;
+                for change in &changes {
+                    apply(&tenants, &change.record).await?;
+                    seen = change.stamp;
+                }
+                if changes.len() < PAGE_CHANGES {
+                    return Ok((seen, started));
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, result: Result<(Stamp, Duration), Error>) -> Option<Error> {
+        match result {
+            Ok((seen, started)) => {
+                self.seen = seen;
+                self.freshness.confirm(started);
+                None
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the change feed could not be read");
+                Some(error)
+            }
+        }
+    }
+}
+
+impl Actor for ChangeFeed {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.set_mailbox_capacity(MAILBOX);
+        self.watch(context);
+    }
+}
+
+impl Handler<CatchUp> for ChangeFeed {
+    type Result = AtomicResponse<Self, ()>;
+
+    fn handle(&mut self, CatchUp(reply): CatchUp, _: &mut Self::Context) -> Self::Result {
+        if self.freshness.is_fresh() {
+            let _ = reply.send(Ok(()));
+            return AtomicResponse::new(Box::pin(async {}.into_actor(self)));
+        }
+        let round = self.round();
+        AtomicResponse::new(Box::pin(round.into_actor(self).map(
+            |result, feed, _| {
+                let _ = reply.send(feed.finish(result).map_or(Ok(()), Err));
+            },
+        )))
+    }
+}
+
+async fn apply(tenants: &Tenants, record: &[u8]) -> Result<(), Error> {
+    let (id, facet) = Facet::decode(record)?;
+    if facet == Facet::AddOn {
+        return tenants.renew().await;
+    }
+    let opened = tenants.by_id(id).and_then(|tenant| tenant.opened());
+    match opened {
+        Some(opened) => opened.tenant.apply(facet).await,
+        None => Ok(()),
+    }
+}
