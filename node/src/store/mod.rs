@@ -6,7 +6,7 @@
 //! stores offer the same; [`contract`] is the suite that each of them passes. Keys are built in [`key`] only.
 
 #[cfg(test)]
-pub mod contract;
+mod contract;
 pub mod embedded;
 pub mod key;
 mod transact;
@@ -53,6 +53,9 @@ pub enum StoreError {
     /// What was read is not what was written.
     #[error("the store is damaged: {0}")]
     Corrupt(String),
+    /// The caller asked for something that has no meaning, such as the value of a stamp before its commit.
+    #[error("{0}")]
+    Misuse(&'static str),
 }
 
 impl From<StoreError> for Error {
@@ -64,6 +67,7 @@ impl From<StoreError> for Error {
             }
             StoreError::TooLarge(_) => Self::TooLarge,
             StoreError::Corrupt(what) => Self::Corrupt(what),
+            StoreError::Misuse(what) => Self::Bug(what.into()),
         }
     }
 }
