@@ -7,7 +7,7 @@
 
 pub mod change;
 #[cfg(test)]
-pub mod contract;
+mod contract;
 pub mod embedded;
 pub mod key;
 mod transact;
@@ -54,6 +54,9 @@ pub enum StoreError {
     /// What was read is not what was written.
     #[error("the store is damaged: {0}")]
     Corrupt(String),
+    /// The caller asked for something that has no meaning, such as the value of a stamp before its commit.
+    #[error("{0}")]
+    Misuse(&'static str),
 }
 
 impl From<StoreError> for Error {
@@ -65,6 +68,7 @@ impl From<StoreError> for Error {
             }
             StoreError::TooLarge(_) => Self::TooLarge,
             StoreError::Corrupt(what) => Self::Corrupt(what),
+            StoreError::Misuse(what) => Self::Bug(what.into()),
         }
     }
 }

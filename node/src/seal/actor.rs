@@ -1,0 +1,87 @@
+//! [`SealActor`]: one per add-on, so that what concerns its seal happens one at a time. It only moves commands to the
+//! [shell](super::shell) and wakes it when a time has come.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use tokio::sync::{Mutex, oneshot};
+
+use super::init::Initialized;
+use super::quorum::Quorum;
+use super::share::Share;
+use super::shell::Shell;
+use crate::error::Error;
+
+/// How many commands may wait. A person types a share; sixteen at once are already a script, and are told to come back.
+pub const MAILBOX: usize = 16;
+
+/// Where the answer goes.
+pub type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// What the seal is asked to do.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub enum Command {
+    /// Make the add-on's keys.
+    Init(Quorum, Reply<Initialized>),
+    /// Take a share; answers whether it counted.
+    Submit(Share, Reply<bool>),
+    /// Forget the shares.
+    Reset(Reply<()>),
+    /// Drop the keys and raise the epoch.
+    Seal(Reply<()>),
+    /// A time has come.
+    Wake,
+}
+
+/// The actor. Commands are run to their end one by one: while one runs the mailbox is not read, so its bound holds.
+/// If one panics the actor ends, and the shell, dropped with it, closes the gate.
+pub struct SealActor {
+    shell: Rc<Mutex<Shell>>,
+    alarm: Option<SpawnHandle>,
+}
+
+impl SealActor {
+    /// Starts the actor in `arbiter`.
+    pub(super) fn start(arbiter: &ArbiterHandle, shell: Shell) -> Addr<Self> {
+        Self::start_in_arbiter(arbiter, move |context| {
+            context.set_mailbox_capacity(MAILBOX);
+            Self {
+                shell: Rc::new(Mutex::new(shell)),
+                alarm: None,
+            }
+        })
+    }
+
+    fn set_alarm(&mut self, delay: Option<Duration>, context: &mut Context<Self>) {
+        if let Some(alarm) = self.alarm.take() {
+            context.cancel_future(alarm);
+        }
+        self.alarm = delay.map(|delay| context.notify_later(Command::Wake, delay));
+    }
+}
+
+impl Actor for SealActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Command> for SealActor {
+    type Result = ();
+
+    fn handle(&mut self, command: Command, context: &mut Context<Self>) {
+        let shell = Rc::clone(&self.shell);
+        let work = async move {
+            let mut shell = shell.lock().await;
+            shell.execute(command).await;
+            shell.next_wake()
+        };
+        context.wait(
+            work.into_actor(self)
+                .map(|delay, actor, context| actor.set_alarm(delay, context)),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! Which attempt at a ceremony a share belongs to. Every node works the id out of what it has read from the store and
+//! a number that only rises, so all nodes show the same nonce, and a late message is known to be late.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use crate::id::{SealEpoch, TenantId};
+
+/// One life of a store. `restore` and `copy` begin a new one; a store that saw neither may have none written, and is
+/// all zeros then.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Incarnation(pub [u8; 16]);
+
+/// What shares are collected for. A share given for one purpose counts for no other.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u8)]
+pub enum Purpose {
+    /// `operator unseal`.
+    Unseal = 1,
+    /// `operator rekey`.
+    Rekey = 2,
+    /// `operator rotate-keys`.
+    RotateKeys = 3,
+    /// `operator generate-root`.
+    GenerateRoot = 4,
+}
+
+/// The identity of one attempt.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct AttemptId {
+    /// In which life of the store.
+    pub incarnation: Incarnation,
+    /// At which add-on.
+    pub tenant: TenantId,
+    /// What for.
+    pub purpose: Purpose,
+    /// With which generation of shares.
+    pub generation: u64,
+    /// After which seal.
+    pub epoch: SealEpoch,
+    /// The how manieth, from 1, at this generation and epoch.
+    pub number: u64,
+}
+
+/// What Vault calls a nonce: shown beside the progress, so that share holders can tell that they work on the same
+/// attempt. Not a secret.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Nonce(uuid::Uuid);
+
+impl AttemptId {
+    /// The nonce to show, a version 8 (custom) UUID of RFC 9562.
+    pub fn nonce(&self) -> Nonce {
+        let digest = Sha256::new()
+            .chain_update(b"conclave attempt 1")
+            .chain_update(self.incarnation.0)
+            .chain_update(self.tenant.as_bytes())
+            .chain_update([self.purpose as u8])
+            .chain_update(self.generation.to_be_bytes())
+            .chain_update(self.epoch.0.to_be_bytes())
+            .chain_update(self.number.to_be_bytes())
+            .finalize();
+        let mut bytes = [0; 16];
+        for (to, from) in bytes.iter_mut().zip(digest) {
+            *to = from;
+        }
+        Nonce(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    }
+}
+
+impl fmt::Display for Nonce {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0.hyphenated(), formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_of_the_id_changes_the_nonce() {
+        let id = AttemptId {
+            incarnation: Incarnation([1; 16]),
+            tenant: TenantId::from_bytes([2; 16]),
+            purpose: Purpose::Unseal,
+            generation: 1,
+            epoch: SealEpoch(1),
+            number: 1,
+        };
+        let others = [
+            AttemptId {
+                incarnation: Incarnation::default(),
+                ..id
+            },
+            AttemptId {
+                tenant: TenantId::from_bytes([3; 16]),
+                ..id
+            },
+            AttemptId {
+                purpose: Purpose::RotateKeys,
+                ..id
+            },
+            AttemptId {
+                generation: 2,
+                ..id
+            },
+            AttemptId {
+                epoch: SealEpoch(2),
+                ..id
+            },
+            AttemptId { number: 2, ..id },
+        ];
+        assert_eq!(id.nonce(), id.nonce());
+        for other in others {
+            assert_ne!(id.nonce(), other.nonce());
+        }
+        let text = id.nonce().to_string();
+        assert_eq!((text.len(), text.as_bytes()[14]), (36, b'8'));
+    }
+}

@@ -1,0 +1,30 @@
+//! [`Gate`]: what an add-on does when its seal opens and closes. The seal knows keys; the tenant knows mounts,
+//! policies and tokens.
+
+use async_trait::async_trait;
+
+use crate::barrier::{Rows, Unsealed};
+use crate::error::Error;
+use crate::secret::Secret;
+
+/// The add-on behind a seal.
+#[async_trait(?Send)]
+pub trait Gate: Send + Sync + 'static {
+    /// Loads what the add-on needs and publishes it as open, last. Called before the unseal is acknowledged; the call
+    /// may be dropped half-way when it takes too long. After an error, [`Gate::close`] is called.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] and [`Error::Conflict`] keep the shares, so that giving any of them again tries again;
+    /// other errors end the attempt.
+    async fn open(&self, unsealed: Unsealed) -> Result<(), Error>;
+
+    /// Writes the first mounts, policies and root token, inside the transaction that initialises the add-on, and
+    /// returns the root token. Called again when the transaction is run again; the last call's token is the valid one.
+    ///
+    /// # Errors
+    /// Any error undoes the init.
+    async fn found(&self, rows: &mut Rows<'_>) -> Result<Secret<String>, Error>;
+
+    /// Drops every key now. May be called when it is already closed.
+    fn close(&self);
+}

@@ -1,0 +1,113 @@
+//! The bounded queue between transactions and the one thread that commits them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::super::{Stamp, StoreError};
+use super::buffer::WriteBuffer;
+use super::conflict::ReadSet;
+
+/// A transaction that wants to be committed.
+pub(super) struct Request {
+    pub(super) writes: WriteBuffer,
+    pub(super) reads: ReadSet,
+    pub(super) read_version: u64,
+    pub(super) reply: oneshot::Sender<Result<Stamp, StoreError>>,
+}
+
+impl Request {
+    fn weight_kib(&self) -> u32 {
+        let bytes = self.writes.bytes().saturating_add(self.reads.bytes());
+        u32::try_from(bytes / 1024)
+            .unwrap_or(u32::MAX)
+            .saturating_add(1)
+            .min(QUEUE_KIB)
+    }
+}
+
+/// How much may wait: 256 MiB of writes, every transaction counting for at least 1 KiB. Beyond that, committers wait in
+/// line outside, which is what slows a flood down.
+const QUEUE_KIB: u32 = 256 * 1024;
+/// How many transactions share one fsync at most. A group this large makes the fsync's share of each negligible.
+const GROUP_COUNT: usize = 1024;
+/// How much one group may write, so that the first of it does not wait long for the last.
+const GROUP_KIB: u32 = 64 * 1024;
+
+/// See the module's documentation.
+pub(super) struct Queue {
+    state: Mutex<State>,
+    filled: Condvar,
+    room: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<(Request, OwnedSemaphorePermit)>,
+    closed: bool,
+}
+
+impl Queue {
+    pub(super) fn new() -> Self {
+        Self {
+            state: Mutex::default(),
+            filled: Condvar::new(),
+            room: Arc::new(Semaphore::new(QUEUE_KIB as usize)),
+        }
+    }
+
+    /// Adds a request, waiting for room. Refused once the queue is closed.
+    pub(super) async fn push(&self, request: Request) -> Result<(), StoreError> {
+        let closed = || StoreError::Unavailable("the store is closed".into());
+        let room = Arc::clone(&self.room);
+        let permit = room
+            .acquire_many_owned(request.weight_kib())
+            .await
+            .map_err(|_| closed())?;
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(closed());
+        }
+        state.waiting.push_back((request, permit));
+        self.filled.notify_one();
+        Ok(())
+    }
+
+    /// Waits for requests and takes a group of them, in order. `None` once the queue is closed and empty.
+    pub(super) fn take_group(&self) -> Option<Vec<Request>> {
+        let mut state = self.state.lock();
+        while state.waiting.is_empty() {
+            if state.closed {
+                return None;
+            }
+            self.filled.wait(&mut state);
+        }
+        let mut group = Vec::new();
+        let mut weight = 0_u32;
+        while let Some((request, permit)) = state.waiting.pop_front() {
+            weight = weight.saturating_add(request.weight_kib());
+            if group.len() == GROUP_COUNT || (weight > GROUP_KIB && !group.is_empty()) {
+                state.waiting.push_front((request, permit));
+                break;
+            }
+            group.push(request);
+        }
+        Some(group)
+    }
+
+    /// Takes no more requests. Those that wait are still handed out.
+    pub(super) fn close(&self) {
+        self.state.lock().closed = true;
+        self.room.close();
+        self.filled.notify_all();
+    }
+
+    /// Takes no more requests and drops those that wait, which tells their callers.
+    pub(super) fn abandon(&self) {
+        self.close();
+        let waiting = std::mem::take(&mut self.state.lock().waiting);
+        drop(waiting);
+    }
+}
