@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Error {
     /// The token does not allow this, or there is none. Ask for more rights.
     Denied(Denial),
+    /// As [`Error::Denied`], where clients look for a text of its own.
+    Refused(String),
     /// There is nothing here. `None` prints Vault's empty error list.
     NotFound(Option<String>),
     /// The request itself is wrong. Change it.
@@ -87,6 +89,7 @@ impl fmt::Display for Error {
             Self::Denied(_) => formatter.write_str("permission denied"),
             Self::NotFound(None) => formatter.write_str("not found"),
             Self::NotFound(Some(message))
+            | Self::Refused(message)
             | Self::UnsupportedMediaType(message)
             | Self::Unavailable(message) => formatter.write_str(message),
             Self::Invalid { message, .. } => formatter.write_str(message),

@@ -68,6 +68,24 @@ impl Fields {
         Ok(Self(fields))
     }
 
+    /// The same parameters with `limit` at most `page_size`, for lists that a policy allows only in pages.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the limit that was sent is no number.
+    pub fn with_page_size(&self, page_size: u32) -> Result<Self, Error> {
+        let mut fields: BTreeMap<String, Field> = BTreeMap::new();
+        for name in self.names() {
+            let value = self.value(name).as_ref().and_then(scalar);
+            fields.insert(name.to_owned(), Field::Text(value.unwrap_or_default()));
+        }
+        let limit = match self.integer("limit")? {
+            Some(limit) if limit > 0 => limit.min(i64::from(page_size)),
+            _ => i64::from(page_size),
+        };
+        fields.insert("limit".to_owned(), Field::Text(limit.to_string()));
+        Ok(Self(fields))
+    }
+
     /// Whether the parameter was sent at all, be it as `null`.
     pub fn contains(&self, name: &str) -> bool {
         self.0.contains_key(name)

@@ -15,6 +15,7 @@ pub fn status_and_messages(error: &Error) -> (StatusCode, Vec<String>) {
             (StatusCode::FORBIDDEN, one("permission denied".into()))
         }
         Error::Denied(Denial::Policy) => (StatusCode::FORBIDDEN, counted("permission denied")),
+        Error::Refused(message) => (StatusCode::FORBIDDEN, one(message.clone())),
         Error::NotFound(None) => (StatusCode::NOT_FOUND, Vec::new()),
         Error::NotFound(Some(message)) => (StatusCode::NOT_FOUND, one(message.clone())),
         Error::Invalid { message, .. } => (StatusCode::BAD_REQUEST, one(message.clone())),

@@ -14,7 +14,8 @@ use crate::auth::token::entry::LifetimeLimits;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::id::TenantId;
-use crate::seal::{SealHandle, SealSettings};
+use crate::rng::OsRandom;
+use crate::seal::{SealHandle, SealParts, SealSettings};
 use crate::store::Store;
 
 /// What add-ons are made with.
@@ -126,15 +127,15 @@ impl Tenants {
             keepers: self.settings.keepers.clone(),
             clock: Arc::clone(&self.clock),
         };
-        let seal = SealHandle::start(
-            addon.id,
-            Arc::clone(&self.store),
-            Arc::clone(&self.clock),
-            self.settings.seal,
-            gate,
-            &self.settings.keepers,
-        )
-        .await?;
+        let parts = SealParts {
+            tenant: addon.id,
+            store: Arc::clone(&self.store),
+            gate: Arc::new(gate),
+            clock: Arc::clone(&self.clock),
+            random: OsRandom,
+            settings: self.settings.seal,
+        };
+        let seal = SealHandle::start(&self.settings.keepers, parts).await?;
         Ok(Tenant::new(addon, seal, opened))
     }
 }

@@ -105,6 +105,13 @@ impl OpenTenant {
     /// Makes these the mounts.
     pub fn publish_mounts(&self, rows: &[Mount]) {
         let old = self.mounts.load();
+        let is_known = |mount: &Mount| {
+            old.get(&mount.path)
+                .is_some_and(|mounted| mounted.mount == *mount)
+        };
+        if old.iter().count() == rows.len() && rows.iter().all(is_known) {
+            return;
+        }
         let table = Mounts::new(rows.iter().map(|mount| match old.get(&mount.path) {
             Some(mounted) if mounted.mount == *mount => Arc::clone(mounted),
             _ => Arc::new(Mounted {

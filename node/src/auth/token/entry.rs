@@ -30,7 +30,7 @@ pub struct TokenEntry {
     pub display_name: String,
     /// The user's own labels.
     pub meta: Option<BTreeMap<String, String>>,
-    /// Requests left; 0 is unlimited.
+    /// Requests left; 0 is unlimited, negative is used up.
     pub uses_left: i64,
     /// When it was made.
     pub created: Timestamp,
@@ -57,6 +57,11 @@ impl TokenEntry {
     /// Whether it is over.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// Whether its uses are used up.
+    pub fn is_spent(&self) -> bool {
+        self.uses_left < 0
     }
 
     /// Seconds left; 0 for a token that never ends.

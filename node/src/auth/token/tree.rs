@@ -58,7 +58,7 @@ pub fn update(rows: &mut Rows<'_>, token: Pseudonym, entry: &TokenEntry) -> Resu
     note_expiry(rows, token, entry)
 }
 
-/// The token's entry, if it is valid at `now`: present, not over, and with all its ancestors.
+/// The token's entry, if it is valid at `now`: present, not over, not used up, and with all its ancestors.
 ///
 /// # Errors
 /// What the store says.
@@ -70,7 +70,7 @@ pub async fn load(
     let Some(entry) = get(rows, token).await? else {
         return Ok(None);
     };
-    if entry.is_expired(now) {
+    if entry.is_expired(now) || entry.is_spent() {
         return Ok(None);
     }
     let mut parent = entry.parent;

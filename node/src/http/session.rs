@@ -1,0 +1,277 @@
+//! Which add-on a request means, who calls, and whether that caller may.
+
+use std::sync::Arc;
+
+use super::request::Request;
+use crate::auth::acl::Operation;
+use crate::auth::biscuit::{Identity, VerifiedBiscuit, may_be_biscuit};
+use crate::auth::token::id;
+use crate::auth::token::tree;
+use crate::clock::Timestamp;
+use crate::engines::Verb;
+use crate::error::{Denial, Error};
+use crate::fields::Fields;
+use crate::node::Node;
+use crate::tenant::Tenant;
+use crate::tenant::access::Grant;
+use crate::tenant::gate::Opened;
+use crate::tenant::keeper::{Change, apply};
+use crate::tenant::principal::{Allowed, Attempt, Principal};
+
+/// The caller's token, as far as it can be told without an add-on.
+pub enum Credential<'r> {
+    /// None was sent.
+    None,
+    /// Some text; only an unsealed add-on can say more.
+    Opaque(&'r str),
+    /// Signed by the operator key.
+    Biscuit(Arc<VerifiedBiscuit>),
+}
+
+/// An authenticated request to an unsealed add-on.
+pub struct Session<'r> {
+    /// The node.
+    pub node: &'r Node,
+    /// The request.
+    pub request: &'r Request,
+    /// The add-on.
+    pub tenant: Arc<Tenant>,
+    /// The add-on's unsealed state, as of when the request came.
+    pub opened: Arc<Opened>,
+    /// Who calls.
+    pub principal: Principal,
+    /// When it came.
+    pub now: Timestamp,
+}
+
+/// The caller's token.
+///
+/// # Errors
+/// [`Error::Invalid`] for a Biscuit that a holder narrowed in a way that nodes do not evaluate.
+pub fn credential<'r>(node: &Node, request: &'r Request) -> Result<Credential<'r>, Error> {
+    match request.token.as_ref().map(|token| token.expose().as_str()) {
+        None => Ok(Credential::None),
+        Some(text) if may_be_biscuit(text) => match node.biscuits.parse(text) {
+            Ok(biscuit) => Ok(Credential::Biscuit(biscuit)),
+            Err(Error::Denied(_)) => Ok(Credential::Opaque(text)),
+            Err(error) => Err(error),
+        },
+        Some(text) => Ok(Credential::Opaque(text)),
+    }
+}
+
+/// The add-on that a request means: its token's, else the one it names, else by host name, else the default one.
+///
+/// # Errors
+/// [`Error::Denied`] when it names an unknown add-on, or another one than its token's: no telling which exist.
+pub fn tenant_of(
+    node: &Node,
+    request: &Request,
+    credential: &Credential<'_>,
+) -> Result<Arc<Tenant>, Error> {
+    let by_token = match credential {
+        Credential::None => None,
+        Credential::Opaque(text) => id::tag_of(text).and_then(|tag| node.tenants.by_tag(tag)),
+        Credential::Biscuit(biscuit) => match biscuit.identity() {
+            Identity::Addon { tenant, .. } => {
+                Some(node.tenants.by_id(tenant).ok_or_else(Error::no_token)?)
+            }
+            Identity::Operator => None,
+        },
+    };
+    if let Some(name) = &request.namespace {
+        let named = node.tenants.named(name).ok_or_else(Error::no_token)?;
+        return match by_token {
+            Some(tenant) if tenant.id() != named.id() => Err(Error::no_token()),
+            _ => Ok(named),
+        };
+    }
+    if let Some(tenant) = by_token {
+        return Ok(tenant);
+    }
+    let name = host_label(node, request).unwrap_or(&node.settings.default_addon);
+    node.tenants.named(name).ok_or_else(Error::no_token)
+}
+
+/// The label that stands before the add-ons' domain in the request's host name.
+fn host_label<'r>(node: &Node, request: &'r Request) -> Option<&'r str> {
+    let domain = node.settings.addon_domain.as_deref()?;
+    let label = request.host.as_deref()?.strip_suffix(domain)?;
+    label.strip_suffix('.').filter(|label| !label.is_empty())
+}
+
+/// The caller, if the token is one of this add-on's and valid. An opaque token means nothing while sealed.
+///
+/// # Errors
+/// [`Error::Denied`] for no or a bad token, [`Error::Sealed`] for an opaque one while sealed.
+pub async fn principal(
+    node: &Node,
+    tenant: &Tenant,
+    credential: &Credential<'_>,
+    now: Timestamp,
+) -> Result<Principal, Error> {
+    let principal = match credential {
+        Credential::None => None,
+        Credential::Biscuit(biscuit) => tenant.biscuit_principal(biscuit)?,
+        Credential::Opaque(text) => {
+            let opened = tenant.unsealed()?;
+            node.freshness.require(&node.feed).await?;
+            Tenant::token_principal(&opened, text, now).await?
+        }
+    };
+    principal.ok_or_else(Error::no_token)
+}
+
+impl<'r> Session<'r> {
+    /// Finds add-on and caller. A sealed add-on is told before a bad token, as in Vault.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`], [`Error::Denied`], or what the store says.
+    pub async fn open(node: &'r Node, request: &'r Request) -> Result<Self, Error> {
+        let credential = credential(node, request)?;
+        let tenant = tenant_of(node, request, &credential)?;
+        let opened = tenant.unsealed()?;
+        let now = node.clock.now();
+        let principal = principal(node, &tenant, &credential, now).await?;
+        let mut session = Self {
+            node,
+            request,
+            tenant,
+            opened,
+            principal,
+            now,
+        };
+        session.count_use().await?;
+        Ok(session)
+    }
+
+    /// Whether the caller may do `operation` to the request's path. A denial is never given from a cache: the rules are
+    /// read again first.
+    ///
+    /// # Errors
+    /// [`Error::Denied`].
+    pub async fn authorize(
+        &self,
+        operation: Operation,
+        fields: &Fields,
+    ) -> Result<Allowed, Error> {
+        self.authorize_path(operation, &self.request.path, fields)
+            .await
+    }
+
+    /// The same for another path.
+    ///
+    /// # Errors
+    /// [`Error::Denied`].
+    pub async fn authorize_path(
+        &self,
+        operation: Operation,
+        path: &str,
+        fields: &Fields,
+    ) -> Result<Allowed, Error> {
+        let attempt = self.attempt(operation, path, fields);
+        let denied = match self.principal.authorize(&attempt) {
+            Err(Error::Denied(Denial::Policy)) => Error::forbidden(),
+            decided => return decided,
+        };
+        match &self.principal {
+            Principal::Biscuit { .. } => Err(denied),
+            Principal::Token(grant) => {
+                let access = self.opened.tenant.access();
+                let grant = access.load(grant.token, self.now).await?;
+                Principal::Token(grant.ok_or_else(Error::no_token)?).authorize(&attempt)
+            }
+        }
+    }
+
+    /// What the caller wants, in the terms of policies.
+    pub fn attempt<'a>(
+        &'a self,
+        operation: Operation,
+        path: &'a str,
+        fields: &'a Fields,
+    ) -> Attempt<'a> {
+        Attempt {
+            tenant: self.tenant.id(),
+            operation,
+            path,
+            fields: Some(fields),
+            wrap_ttl: self.request.wrap_ttl,
+            now: self.now,
+        }
+    }
+
+    /// Makes a change through the add-on's keeper.
+    ///
+    /// # Errors
+    /// What the change says; [`Error::Unavailable`] when too many wait.
+    pub async fn change(&self, change: Change) -> Result<(), Error> {
+        apply(&self.opened.keeper, change).await
+    }
+
+    /// Fails if the add-on was sealed since the request came: checked once more just before a reply leaves.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`].
+    pub fn still_open(&self) -> Result<(), Error> {
+        if self.tenant.is_still(&self.opened) {
+            Ok(())
+        } else {
+            Err(Error::Sealed)
+        }
+    }
+
+    /// Ends a token whose uses are used up; to be called when its last request is done.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn end_spent_token(&self) -> Result<(), Error> {
+        match &self.principal {
+            Principal::Token(grant) if grant.entry.is_spent() => {
+                self.change(Change::Revoke(grant.token)).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes one use off a limited token, in the store, so that no two requests get the same one.
+    async fn count_use(&mut self) -> Result<(), Error> {
+        let Principal::Token(grant) = &self.principal else {
+            return Ok(());
+        };
+        if grant.entry.uses_left == 0 {
+            return Ok(());
+        }
+        let token = grant.token;
+        let acl = Arc::clone(&grant.acl);
+        let entry = self
+            .opened
+            .tenant
+            .view()
+            .run(async |rows| {
+                let entry = tree::load(rows, token, self.now).await?;
+                let mut entry = entry.ok_or_else(Error::no_token)?;
+                entry.uses_left = match entry.uses_left {
+                    1 => -1,
+                    uses => uses - 1,
+                };
+                tree::update(rows, token, &entry)?;
+                Ok(entry)
+            })
+            .await?;
+        self.principal = Principal::Token(Arc::new(Grant { token, entry, acl }));
+        Ok(())
+    }
+}
+
+/// The operation of a verb on a path that does not tell creation from update.
+pub fn plain_operation(verb: Verb) -> Operation {
+    match verb {
+        Verb::Read => Operation::Read,
+        Verb::List => Operation::List,
+        Verb::Scan => Operation::Scan,
+        Verb::Write => Operation::Update,
+        Verb::Patch => Operation::Patch,
+        Verb::Delete => Operation::Delete,
+    }
+}

@@ -1,0 +1,59 @@
+//! `sys/`: the add-on's own affairs.
+
+mod capabilities;
+pub mod health;
+mod mounts;
+mod policies;
+pub mod preflight;
+pub mod seal;
+
+use super::respond::Answer;
+use super::session::{Session, plain_operation};
+use crate::error::Error;
+use crate::tenant::Tenant;
+
+/// Vault's `cluster_id`: the add-on is the cluster that its clients see.
+fn cluster_id(tenant: &Tenant) -> String {
+    tenant
+        .id()
+        .to_string()
+        .trim_start_matches("addon_")
+        .to_owned()
+}
+
+/// The routes below `sys/` that need a session; `path` is what follows it.
+///
+/// # Errors
+/// What the route says; [`Error::NotFound`] for an unknown one, after [`Error::Denied`].
+pub async fn route(session: &Session<'_>, path: &str) -> Result<Answer, Error> {
+    let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+    match (first, rest) {
+        ("internal", "ui/mounts" | "ui/mounts/") => preflight::all(session),
+        ("internal", rest) if rest.starts_with("ui/mounts/") => {
+            preflight::one(session, rest.trim_start_matches("ui/mounts/")).await
+        }
+        ("internal", "ui/resultant-acl") => preflight::resultant_acl(session).await,
+        ("mounts", "") => mounts::list(session).await,
+        ("mounts", rest) => mounts::route(session, rest).await,
+        ("policies", rest) if rest == "acl" || rest.starts_with("acl/") => {
+            policies::route(session, rest.trim_start_matches("acl").trim_start_matches('/')).await
+        }
+        ("policy", rest) => policies::legacy(session, rest).await,
+        ("capabilities-self", "") => capabilities::of_self(session).await,
+        ("capabilities", "") => capabilities::of_token(session).await,
+        ("capabilities-accessor", "") => capabilities::of_accessor(session).await,
+        _ => {
+            let fields = session.request.fields()?;
+            let operation = plain_operation(session.request.verb);
+            session.authorize(operation, &fields).await?;
+            Err(unsupported_path())
+        }
+    }
+}
+
+/// Vault's answer for a path that no handler of a backend knows.
+pub fn unsupported_path() -> Error {
+    Error::NotFound(Some(
+        "1 error occurred:\n\t* unsupported path\n\n".to_owned(),
+    ))
+}
