@@ -78,11 +78,11 @@ fn a_block_cannot_be_taken_off() {
 #[test]
 fn other_root_keys_are_not_known_here() {
     let world = World::new();
-    let builder = Biscuit::builder()
-        .root_key_id(1)
-        .fact("operator(true)")
-        .unwrap();
-    assert!(refused(&world, &world.signed(builder)));
+    assert!(!refused(&world, &world.signed(world.authority())));
+    assert!(refused(
+        &world,
+        &world.signed(world.authority().root_key_id(1))
+    ));
 }
 
 #[test]
@@ -98,11 +98,7 @@ fn keys_that_are_not_ed25519_are_refused() {
         .append_with_keypair(&other_curve, BlockBuilder::new())
         .unwrap();
     assert!(refused(&world, &text_of(&appended)));
-    let root = Biscuit::builder()
-        .fact("operator(true)")
-        .unwrap()
-        .build(&other_curve)
-        .unwrap();
+    let root = world.authority().build(&other_curve).unwrap();
     assert!(refused(&world, &text_of(&root)));
 }
 

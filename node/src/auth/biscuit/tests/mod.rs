@@ -55,6 +55,15 @@ impl World {
         text_of(&biscuit.unwrap().append(block).unwrap())
     }
 
+    /// What the authority block of a user token holds.
+    fn authority(&self) -> BiscuitBuilder {
+        let source = format!(
+            "tenant(\"{}\"); role(\"user\"); token_epoch(7)",
+            self.tenant
+        );
+        Biscuit::builder().code(source).unwrap()
+    }
+
     /// A token that the operator signed, whatever is in it.
     fn signed(&self, authority: BiscuitBuilder) -> String {
         text_of(&authority.build(self.key.pair()).unwrap())
