@@ -61,23 +61,7 @@ impl Gate for TenantGate {
         write_mounts(rows, &first_mounts(&OsRandom))?;
         let token = id::generate(&OsRandom, self.tag);
         let pseudonym = rows.pseudonym(Domain::Token, token.expose().as_bytes());
-        let entry = TokenEntry {
-            accessor: id::generate_accessor(&OsRandom),
-            policies: vec!["root".to_owned()],
-            path: "auth/token/root".to_owned(),
-            display_name: "root".to_owned(),
-            meta: None,
-            uses_left: 0,
-            created: self.clock.now(),
-            creation_ttl_s: 0,
-            explicit_max_ttl_s: 0,
-            period_s: 0,
-            expires: None,
-            renewable: false,
-            last_renewal: None,
-            parent: None,
-            depth: 0,
-        };
+        let entry = TokenEntry::root(id::generate_accessor(&OsRandom), self.clock.now());
         tree::insert(rows, pseudonym, &entry)?;
         Ok(token)
     }

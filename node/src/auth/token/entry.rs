@@ -54,6 +54,27 @@ pub struct TokenEntry {
 }
 
 impl TokenEntry {
+    /// The entry of an add-on's first root token: it never ends, and nobody made it.
+    pub fn root(accessor: String, now: Timestamp) -> Self {
+        Self {
+            accessor,
+            policies: vec!["root".to_owned()],
+            path: "auth/token/root".to_owned(),
+            display_name: "root".to_owned(),
+            meta: None,
+            uses_left: 0,
+            created: now,
+            creation_ttl_s: 0,
+            explicit_max_ttl_s: 0,
+            period_s: 0,
+            expires: None,
+            renewable: false,
+            last_renewal: None,
+            parent: None,
+            depth: 0,
+        }
+    }
+
     /// Whether it is over.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|expires| expires <= now)

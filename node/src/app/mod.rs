@@ -1,0 +1,184 @@
+//! The composition root: every actor and trait object of a running node is made here, and taken down here.
+
+mod dev;
+mod logging;
+mod operator;
+mod shutdown;
+mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Arbiter;
+use actix_web::web::{self, Data};
+use actix_web::{App, HttpServer};
+
+use crate::auth::biscuit::Biscuits;
+use crate::auth::token::entry::LifetimeLimits;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, Listener, Storage};
+use crate::error::Error;
+use crate::http::{Endpoint, serve as serve_request};
+use crate::node::{Node, NodeSettings};
+use crate::rng::OsRandom;
+use crate::seal::SealSettings;
+use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
+use crate::store::{Store, transact};
+use crate::tenant::Tenants;
+use crate::tenant::directory::TenantSettings;
+use crate::tenant::feed::{ChangeFeed, Freshness};
+use crate::tenant::registry;
+
+/// How long a connection may take to send its request's head. Slow senders hold a connection, not a worker.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long an idle connection is kept. Longer than common load balancers keep theirs, so that they close first.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How the node is run.
+#[derive(Debug)]
+pub enum Mode {
+    /// With what the store holds, sealed until unsealed.
+    Production,
+    /// In memory, initialised and unsealed, for trying things out.
+    Dev {
+        /// The root token, instead of a random one.
+        root_token: Option<String>,
+    },
+}
+
+/// Runs a node until it is told to stop by SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`Error::Invalid`] for settings that do not work out on this machine, and what the store says at start.
+pub fn serve(config: &Config, mode: Mode) -> Result<(), Error> {
+    logging::start(config);
+    protect_memory();
+    actix_web::rt::System::new().block_on(run(config, mode))
+}
+
+async fn run(config: &Config, mode: Mode) -> Result<(), Error> {
+    let store = open_store(config)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let random = OsRandom;
+    let is_new = registry::list(store.as_ref()).await?.is_empty();
+    let operator = operator::public_key(config, &random, is_new)?;
+    if is_new {
+        let now = clock.now();
+        registry::create(store.as_ref(), &random, now, &config.default_addon, "default").await?;
+    }
+    let node = Arc::new(build(config, Arc::clone(&store), clock, Biscuits::new(operator)).await?);
+    if let Mode::Dev { root_token } = mode {
+        dev::open(&node, root_token).await?;
+    }
+    let mut servers = Vec::with_capacity(config.listeners.len());
+    for listener in &config.listeners {
+        servers.push(listen(&node, listener)?);
+        tracing::info!(url = listener.url(), "listening");
+    }
+    shutdown::serve_until_told(&node, servers).await
+}
+
+fn open_store(config: &Config) -> Result<Arc<dyn Store>, Error> {
+    let store = match &config.storage {
+        Storage::InMemory => EmbeddedStore::in_memory(),
+        Storage::Embedded { path, cache_bytes } => {
+            let options = EmbeddedOptions {
+                cache_bytes: usize::try_from(*cache_bytes).unwrap_or(usize::MAX),
+                ..EmbeddedOptions::default()
+            };
+            EmbeddedStore::open(path, options)
+        }
+    };
+    Ok(Arc::new(store?))
+}
+
+/// Starts the actors and joins the parts of a node.
+async fn build(
+    config: &Config,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    biscuits: Biscuits,
+) -> Result<Node, Error> {
+    let keepers = Arbiter::new().handle();
+    let seconds = |ttl: Duration| i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
+    let settings = TenantSettings {
+        limits: LifetimeLimits {
+            default_ttl_s: seconds(config.default_lease_ttl),
+            max_ttl_s: seconds(config.max_lease_ttl),
+        },
+        seal: SealSettings {
+            attempt_ttl: config.attempt_ttl,
+            ..SealSettings::default()
+        },
+        keepers: keepers.clone(),
+    };
+    // The feed starts where the store stands before the add-ons are read, so that no change falls in between.
+    let ((), seen) = transact(store.as_ref(), async |_, _| Ok(())).await?;
+    let tenants = Tenants::load(Arc::clone(&store), Arc::clone(&clock), settings).await?;
+    let tenants = Arc::new(tenants);
+    let freshness = Arc::new(Freshness::new(Arc::clone(&clock), config.staleness_max));
+    let feed = ChangeFeed::follow(
+        Arc::clone(&store),
+        Arc::clone(&clock),
+        Arc::clone(&tenants),
+        Arc::clone(&freshness),
+        seen,
+        &keepers,
+    );
+    let settings = NodeSettings {
+        default_addon: config.default_addon.clone(),
+        addon_domain: config.addon_domain.clone(),
+        cluster_name: config.cluster_name.clone(),
+        version: config
+            .reported_version
+            .clone()
+            .unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
+        unauthenticated_seal_routes: config.unauthenticated_seal_routes,
+    };
+    let feed = (feed, freshness);
+    Ok(Node::new(store, clock, tenants, biscuits, feed, settings))
+}
+
+/// Binds one listener.
+fn listen(node: &Arc<Node>, listener: &Listener) -> Result<actix_web::dev::Server, Error> {
+    let endpoint = Data::new(Endpoint {
+        node: Arc::clone(node),
+        max_request_bytes: usize::try_from(listener.max_request_bytes).unwrap_or(usize::MAX),
+        max_request_duration: listener.max_request_duration,
+    });
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(endpoint.clone())
+            .default_service(web::to(serve_request))
+    })
+    .keep_alive(KEEP_ALIVE)
+    .client_request_timeout(HEAD_TIMEOUT)
+    .shutdown_timeout(shutdown::GRACE.as_secs())
+    .disable_signals();
+    let address = listener.address;
+    let server = match &listener.tls {
+        None => server.bind(address),
+        Some(files) => server.bind_rustls_0_23(address, tls::server_config(files)?),
+    };
+    server.map(HttpServer::run).map_err(|error| {
+        Error::invalid("address", format!("cannot listen on {address}: {error}"))
+    })
+}
+
+/// Core dumps hold keys, and so does swapped memory.
+fn protect_memory() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        tracing::warn!(%error, "core dumps could not be switched off");
+    }
+    if let Err(error) =
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+    {
+        tracing::warn!(%error, "the process can be read by a debugger");
+    }
+}
