@@ -25,18 +25,28 @@ pub struct Rows<'t> {
 }
 
 impl<'t> Rows<'t> {
-    pub(super) fn new(
+    /// The rows of `scope`, after checking that the transaction sees the epoch under which the add-on was opened. The
+    /// check also makes the transaction conflict with a seal.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`] when the add-on was sealed meanwhile, or what the store says.
+    pub async fn checked(
         transaction: &'t mut dyn Transaction,
         unsealed: &'t Unsealed,
         scope: Scope,
         attempt: Attempt,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, Error> {
+        let epoch_key = Key::row(Scope::Tenant(unsealed.tenant()), Table::Epoch, &[]);
+        let epoch_row = transaction.get(&epoch_key).await?;
+        if !unsealed.is_current(epoch_row.as_deref()) {
+            return Err(Error::Sealed);
+        }
+        Ok(Self {
             transaction,
             unsealed,
             scope,
             attempt,
-        }
+        })
     }
 
     /// The same transaction's rows of another scope of the same add-on.

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::id::MountId;
 use crate::rng::OsRandom;
-use crate::store::key::{Key, Part, Pseudonym, Scope, Table};
+use crate::store::key::{Part, Pseudonym, Scope, Table};
 use crate::store::{Stamp, Store, transact};
 
 /// One scope (the add-on's own rows, or one mount's) of an open add-on.
@@ -19,18 +19,15 @@ pub struct View {
     store: Arc<dyn Store>,
     unsealed: Arc<Unsealed>,
     scope: Scope,
-    epoch_key: Key,
 }
 
 impl View {
     /// A view of `scope`, which must lie within the open add-on.
     pub fn new(store: Arc<dyn Store>, unsealed: Arc<Unsealed>, scope: Scope) -> Self {
-        let epoch_key = Key::row(Scope::Tenant(unsealed.tenant()), Table::Epoch, &[]);
         Self {
             store,
             unsealed,
             scope,
-            epoch_key,
         }
     }
 
@@ -83,11 +80,7 @@ impl View {
         mut body: impl AsyncFnMut(&mut Rows<'_>) -> Result<T, Error>,
     ) -> Result<(T, Stamp), Error> {
         transact(self.store.as_ref(), async |transaction, attempt| {
-            let epoch_row = transaction.get(&self.epoch_key).await?;
-            if !self.unsealed.is_current(epoch_row.as_deref()) {
-                return Err(Error::Sealed);
-            }
-            let mut rows = Rows::new(transaction, &self.unsealed, self.scope, attempt);
+            let mut rows = Rows::checked(transaction, &self.unsealed, self.scope, attempt).await?;
             body(&mut rows).await
         })
         .await

@@ -84,4 +84,8 @@ impl Handler<Command> for SealActor {
 }
 
 #[cfg(test)]
+mod doubles;
+#[cfg(test)]
+mod failures;
+#[cfg(test)]
 mod tests;

@@ -70,10 +70,7 @@ impl SealConfig {
             quorum,
             generation,
             salt,
-            share_hashes: shares
-                .iter()
-                .map(|share| share.hash(&salt))
-                .collect(),
+            share_hashes: shares.iter().map(|share| share.hash(&salt)).collect(),
             wrapped_root_key: RowCipher::new(&unseal_key).seal(
                 random,
                 WRAPPING_TERM,
@@ -251,7 +248,8 @@ mod tests {
         let refusal = |config: &SealConfig, tenant, key| {
             config.unwrap_root(tenant, key).err().unwrap().to_string()
         };
-        let text = "invalid key: failed to compute combined key: the shares do not open this add-on";
+        let text =
+            "invalid key: failed to compute combined key: the shares do not open this add-on";
         assert_eq!(refusal(&config, tenant, &too_few), text);
         assert_eq!(refusal(&config, TenantId::from_bytes([6; 16]), &key), text);
         let mut moved = config;

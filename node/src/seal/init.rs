@@ -1,6 +1,7 @@
 //! Founding an add-on's key hierarchy, and opening it again. Pure: rows in, rows out; the [shell](super::shell) moves
 //! them to and from the store.
 
+use super::attempt::Incarnation;
 use super::config::{self, SealConfig};
 use super::epoch::{self, SealKeys};
 use super::keyring::Keyring;
@@ -145,6 +146,20 @@ impl SealRows {
     }
 }
 
+/// Which life of the store a transaction sees.
+///
+/// # Errors
+/// [`Error::Corrupt`] when the row is damaged, or what the store says.
+pub async fn read_incarnation(transaction: &mut dyn Transaction) -> Result<Incarnation, Error> {
+    let key = Key::row(Scope::Node, Table::Incarnation, &[]);
+    match transaction.get(&key).await? {
+        None => Ok(Incarnation::default()),
+        Some(bytes) => <[u8; 16]>::try_from(bytes)
+            .map(Incarnation)
+            .map_err(|_| Error::Corrupt("the store's incarnation".into())),
+    }
+}
+
 fn keyring_address(tenant: TenantId) -> Key {
     Key::row(Scope::Tenant(tenant), Table::Keyring, &[])
 }
@@ -209,7 +224,7 @@ mod tests {
                 ..one.rows.clone()
             },
             SealRows {
-                keyring: two.rows.keyring.clone(),
+                keyring: two.rows.keyring,
                 ..one.rows.clone()
             },
         ] {

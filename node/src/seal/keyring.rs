@@ -8,6 +8,9 @@ use crate::error::Error;
 use crate::rng::OsRandom;
 use crate::secret::Secret;
 
+/// The most that a stored term takes: its key as 32 numbers of up to four characters, and its other fields.
+const MAX_TERM_BYTES: usize = 256;
+
 /// One data key.
 #[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 pub struct Term {
@@ -69,8 +72,11 @@ impl Keyring {
     /// # Errors
     /// [`Error::Bug`] when it cannot be encoded.
     pub fn encode(&self) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
-        serde_json::to_vec(self)
-            .map(zeroize::Zeroizing::new)
+        // Room for all of it, so that growing leaves no copy behind.
+        let mut bytes =
+            zeroize::Zeroizing::new(Vec::with_capacity((self.terms.len() + 1) * MAX_TERM_BYTES));
+        serde_json::to_writer(&mut *bytes, self)
+            .map(|()| bytes)
             .map_err(|_| Error::Bug("a keyring could not be encoded".into()))
     }
 
@@ -85,5 +91,34 @@ impl Keyring {
             return Err(damaged());
         }
         Ok(keyring)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_keyring_survives_the_round_trip_in_the_room_set_aside() {
+        let mut keyring = Keyring::generate(&OsRandom, Timestamp(i64::MIN));
+        keyring.rotate(&OsRandom, Timestamp(i64::MAX));
+        let bytes = keyring.encode().unwrap();
+        assert!(bytes.len() <= 3 * MAX_TERM_BYTES);
+        let decoded = Keyring::decode(&bytes).unwrap();
+        assert_eq!(decoded.name_key, keyring.name_key);
+        for (before, after) in keyring.terms().iter().zip(decoded.terms()) {
+            assert_eq!(
+                (before.number, before.created, before.key),
+                (after.number, after.created, after.key)
+            );
+        }
+        assert_eq!(decoded.terms().len(), 2);
+    }
+
+    #[test]
+    fn a_keyring_without_terms_is_refused() {
+        let mut keyring = Keyring::generate(&OsRandom, Timestamp(0));
+        keyring.terms.clear();
+        assert!(Keyring::decode(&keyring.encode().unwrap()).is_err());
     }
 }

@@ -69,7 +69,11 @@ impl TryLimiter {
         if full_at > fits_until {
             let wait = full_at - fits_until;
             return Err(Error::TooManyRequests {
-                retry_after_s: wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX),
+                retry_after_s: wait
+                    .as_millis()
+                    .div_ceil(1000)
+                    .try_into()
+                    .unwrap_or(u64::MAX),
             });
         }
         bucket.full_at = full_at;

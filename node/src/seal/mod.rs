@@ -9,27 +9,29 @@
 //! [`SealHandle`] is the way in. Behind it stands one [actor](actor) per add-on, a thin shell around the pure
 //! [ceremony](state). What the add-on does once it is open, or no longer, is told through a [`Gate`].
 
-pub mod actor;
+mod actor;
 pub mod attempt;
 mod authentic;
 pub mod config;
-pub mod epoch;
-pub mod gate;
-pub mod handle;
+mod epoch;
+mod gate;
+mod handle;
 pub mod init;
 pub mod keyring;
-pub mod keys;
-pub mod limit;
-pub mod quorum;
-pub mod shamir;
-pub mod share;
+mod keys;
+mod limit;
+mod quorum;
+mod shamir;
+mod share;
 mod shell;
 pub mod state;
-pub mod status;
+mod status;
 
+pub use self::actor::MAILBOX;
 pub use self::gate::Gate;
 pub use self::handle::{SealHandle, SealParts, SealSettings};
 pub use self::init::Initialized;
+pub use self::limit::TryLimits;
 pub use self::quorum::Quorum;
 pub use self::share::Share;
 pub use self::status::SealStatus;

@@ -106,7 +106,10 @@ mod tests {
         for (count, threshold) in [(1, 1), (2, 2), (255, 2), (255, 255)] {
             let key = Secret::new(OsRandom.array());
             let shares = split(&key, quorum(count, threshold)).unwrap();
-            let indices: Vec<_> = shares.iter().map(|share| i64::from(share.index())).collect();
+            let indices: Vec<_> = shares
+                .iter()
+                .map(|share| i64::from(share.index()))
+                .collect();
             assert!(indices.into_iter().eq(1..=count));
             let last = shares.iter().rev().take(threshold as usize);
             assert_eq!(combine(last).unwrap().expose(), key.expose());
@@ -119,7 +122,12 @@ mod tests {
     #[test]
     fn known_field_arithmetic() {
         let at = |x: u8, y: u8| share(x, [y; 32]);
-        let points = [at(0x01, 0x99), at(0x02, 0xdc), at(0x03, 0x16), at(0x53, 0x52)];
+        let points = [
+            at(0x01, 0x99),
+            at(0x02, 0xdc),
+            at(0x03, 0x16),
+            at(0x53, 0x52),
+        ];
         for first in 0..points.len() {
             for second in 0..first {
                 let key = combine([&points[first], &points[second]]).unwrap();

@@ -12,7 +12,7 @@ use super::attempt::{AttemptId, Incarnation, Purpose};
 use super::config::SealConfig;
 use super::epoch::{self, SealKeys};
 use super::handle::SealParts;
-use super::init::{self, Initialized, Opened, Prepared, SealRows};
+use super::init::{self, Initialized, Opened, Prepared, SealRows, read_incarnation};
 use super::quorum::Quorum;
 use super::shamir;
 use super::share::Share;
@@ -22,12 +22,14 @@ use crate::barrier::Rows;
 use crate::error::Error;
 use crate::store::change::Facet;
 use crate::store::key::{Key, Scope, Table};
-use crate::store::{Transaction, transact};
+use crate::store::transact;
 
 /// Where the add-on stands on this node.
 enum Standing {
     /// No keys here.
     Sealed,
+    /// The gate is being opened.
+    Opening,
     /// The gate is open; this is what seals it.
     Open(SealKeys),
     /// The gate is closed, but the store could not be told yet.
@@ -111,6 +113,7 @@ impl Shell {
     /// on a commit that then succeeds would lose the shares; an add-on whose init was never answered is empty, and is
     /// deleted and made again.
     async fn init(&mut self, quorum: Quorum) -> Result<Initialized, Error> {
+        self.refresh().await?;
         let SealParts {
             tenant,
             store,
@@ -125,10 +128,11 @@ impl Shell {
             shares,
         } = init::prepare(*tenant, quorum, random, clock.now())?;
         let mut root_token = None;
-        transact(store.as_ref(), async |transaction, attempt| {
+        let (incarnation, _) = transact(store.as_ref(), async |transaction, attempt| {
+            let incarnation = read_incarnation(transaction).await?;
             if let Some(stored) = SealRows::read(transaction, *tenant).await? {
                 if attempt.maybe_committed && stored == seal_rows {
-                    return Ok(());
+                    return Ok(incarnation);
                 }
                 return Err(Error::bad_request("Vault is already initialized"));
             }
@@ -137,11 +141,11 @@ impl Shell {
                 Rows::checked(transaction, &unsealed, Scope::Tenant(*tenant), attempt).await?;
             root_token = Some(gate.found(&mut rows).await?);
             rows.note_change(Facet::Seal);
-            Ok(())
+            Ok(incarnation)
         })
         .await?;
         tracing::info!(%tenant, shares = quorum.shares(), threshold = quorum.threshold(), "initialised");
-        self.refresh().await?;
+        self.configure(incarnation, Some(&seal_rows))?;
         let root_token =
             root_token.ok_or_else(|| Error::Bug("an init without a root token".into()))?;
         Ok(Initialized { shares, root_token })
@@ -179,7 +183,9 @@ impl Shell {
             .basis()
             .map_or(0, |basis| basis.config.quorum().threshold());
         let shares = self.ceremony.shares().take(usize::from(threshold));
-        let opened = shamir::combine(shares).and_then(|key| init::open(self.parts.tenant, rows, &key));
+        let opened =
+            shamir::combine(shares).and_then(|key| init::open(self.parts.tenant, rows, &key));
+        self.standing = Standing::Opening;
         let outcome = match opened {
             Ok(Opened { unsealed, keys }) => self
                 .in_time(self.parts.gate.open(unsealed))
@@ -196,6 +202,7 @@ impl Shell {
             }
             Err(error) => {
                 self.parts.gate.close();
+                self.standing = Standing::Sealed;
                 if !matches!(error, Error::Unavailable(_) | Error::Conflict) {
                     self.step(Event::Finished(attempt));
                 }
@@ -217,7 +224,7 @@ impl Shell {
         self.parts.gate.close();
         self.step(Event::Reset);
         self.standing = match std::mem::replace(&mut self.standing, Standing::Sealed) {
-            Standing::Sealed => Standing::Sealed,
+            Standing::Sealed | Standing::Opening => Standing::Sealed,
             Standing::Open(keys) | Standing::Sealing(keys) => Standing::Sealing(keys),
         };
         self.publish();
@@ -238,6 +245,10 @@ impl Shell {
         self.in_time(self.raise_epoch(keys)).await?;
         self.standing = Standing::Sealed;
         tracing::info!(tenant = %self.parts.tenant, "sealed");
+        // Only so that a store that goes back behind this seal is noticed; the seal stands without it.
+        if let Err(error) = self.refresh().await {
+            tracing::warn!(tenant = %self.parts.tenant, %error, "the store could not be read after a seal");
+        }
         Ok(())
     }
 
@@ -263,7 +274,16 @@ impl Shell {
     /// Reads the store and lets the ceremony know.
     async fn refresh(&mut self) -> Result<Option<SealRows>, Error> {
         let (incarnation, rows) = self.in_time(self.read()).await?;
-        let basis = match &rows {
+        self.configure(incarnation, rows.as_ref())?;
+        Ok(rows)
+    }
+
+    fn configure(
+        &mut self,
+        incarnation: Incarnation,
+        rows: Option<&SealRows>,
+    ) -> Result<(), Error> {
+        let basis = match rows {
             None => None,
             Some(rows) => Some(Box::new(Basis {
                 incarnation,
@@ -276,7 +296,7 @@ impl Shell {
                 return Err(refusal.into());
             }
         }
-        Ok(rows)
+        Ok(())
     }
 
     async fn read(&self) -> Result<(Incarnation, Option<SealRows>), Error> {
@@ -309,18 +329,8 @@ impl Shell {
 /// Keys do not outlive the one who can seal them, also when a panic ends the actor.
 impl Drop for Shell {
     fn drop(&mut self) {
-        if matches!(self.standing, Standing::Open(_)) {
+        if matches!(self.standing, Standing::Opening | Standing::Open(_)) {
             self.parts.gate.close();
         }
-    }
-}
-
-async fn read_incarnation(transaction: &mut dyn Transaction) -> Result<Incarnation, Error> {
-    let key = Key::row(Scope::Node, Table::Incarnation, &[]);
-    match transaction.get(&key).await? {
-        None => Ok(Incarnation::default()),
-        Some(bytes) => <[u8; 16]>::try_from(bytes)
-            .map(Incarnation)
-            .map_err(|_| Error::Corrupt("the store's incarnation".into())),
     }
 }

@@ -162,7 +162,8 @@ impl Ceremony {
 
     /// When the attempt expires: an [`Event::Ticked`] is due then.
     pub fn deadline(&self) -> Option<Duration> {
-        self.began.map(|began| began.saturating_add(self.attempt_ttl))
+        self.began
+            .map(|began| began.saturating_add(self.attempt_ttl))
     }
 
     fn configure(&mut self, basis: Option<Box<Basis>>, effects: &mut Vec<Effect>) {
@@ -229,7 +230,10 @@ impl Ceremony {
             self.wipe();
         }
         for share in shares {
-            let known = self.basis.as_ref().is_some_and(|basis| basis.config.recognises(&share));
+            let known = self
+                .basis
+                .as_ref()
+                .is_some_and(|basis| basis.config.recognises(&share));
             changed |= known && self.keep(share, now);
         }
         if changed {
@@ -284,9 +288,9 @@ impl From<Refusal> for Error {
                 "key",
                 "invalid key: this is not one of this add-on's current key shares; the shares given before it still count",
             ),
-            Refusal::RolledBack => {
-                Self::Corrupt("the store shows an older seal than before; was it rolled back?".into())
-            }
+            Refusal::RolledBack => Self::Corrupt(
+                "the store shows an older seal than before; was it rolled back?".into(),
+            ),
         }
     }
 }

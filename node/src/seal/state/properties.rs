@@ -15,8 +15,15 @@ static GENERATIONS: LazyLock<Vec<(Basis, Vec<Share>)>> =
 
 #[derive(Clone, Debug)]
 enum Action {
-    Submit { generation: usize, index: usize },
-    Hear { ahead: u64, generation: usize, indices: Vec<usize> },
+    Submit {
+        generation: usize,
+        index: usize,
+    },
+    Hear {
+        ahead: u64,
+        generation: usize,
+        indices: Vec<usize>,
+    },
     Reset,
     Finish,
     Seal,
@@ -193,7 +200,10 @@ fn heard(messages: &[Message]) -> (Option<AttemptId>, Vec<u8>) {
 /// What a node that heard `messages` would send.
 fn message_of(messages: &[Message]) -> Message {
     let (attempt, indices) = heard(messages);
-    let indices = indices.iter().map(|index| usize::from(*index) - 1).collect();
+    let indices = indices
+        .iter()
+        .map(|index| usize::from(*index) - 1)
+        .collect();
     (attempt.unwrap().number, indices)
 }
 

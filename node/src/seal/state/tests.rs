@@ -16,8 +16,7 @@ pub(super) fn tenant() -> TenantId {
 pub(super) fn generation(number: u64) -> (Basis, Vec<Share>) {
     let root = RootKey::generate(&OsRandom);
     let quorum = Quorum::new(5, 3).unwrap();
-    let (config, shares) =
-        SealConfig::create(tenant(), quorum, number, &root, &OsRandom).unwrap();
+    let (config, shares) = SealConfig::create(tenant(), quorum, number, &root, &OsRandom).unwrap();
     let basis = Basis {
         incarnation: Incarnation::default(),
         epoch: SealEpoch(1),
@@ -75,7 +74,10 @@ fn a_duplicate_does_nothing_but_ask_again_to_combine() {
     submit(&mut ceremony, &shares[1]);
     submit(&mut ceremony, &shares[2]);
     let attempt = ceremony.attempt().unwrap();
-    assert_eq!(submit(&mut ceremony, &shares[2]), [Effect::Combine(attempt)]);
+    assert_eq!(
+        submit(&mut ceremony, &shares[2]),
+        [Effect::Combine(attempt)]
+    );
 }
 
 #[test]
@@ -164,7 +166,11 @@ fn a_seal_or_rekey_elsewhere_voids_the_shares() {
         let mut ceremony = started(&basis);
         submit(&mut ceremony, &shares[0]);
         assert_eq!(configure(&mut ceremony, basis.clone()), []);
-        assert_eq!(ceremony.shares().len(), 1, "reading the same changes nothing");
+        assert_eq!(
+            ceremony.shares().len(),
+            1,
+            "reading the same changes nothing"
+        );
         configure(&mut ceremony, next);
         assert_eq!(ceremony.shares().len(), 0);
     }
@@ -263,7 +269,10 @@ fn what_another_node_sends_for_something_else_is_ignored() {
         };
         assert_eq!(ceremony.step(heard, NOW), []);
     }
-    assert_eq!((ceremony.attempt(), ceremony.shares().len()), (Some(ours), 0));
+    assert_eq!(
+        (ceremony.attempt(), ceremony.shares().len()),
+        (Some(ours), 0)
+    );
 }
 
 #[test]
