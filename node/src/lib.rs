@@ -5,6 +5,7 @@
 
 pub mod barrier;
 pub mod clock;
+pub mod config;
 pub mod duration;
 pub mod engines;
 pub mod error;
