@@ -3,6 +3,7 @@
 //! The README has the map of the rooms. The binary in `main.rs` is a thin shell around this library, so that tests and
 //! benchmarks can reach every room.
 
+pub mod auth;
 pub mod barrier;
 pub mod clock;
 pub mod config;
