@@ -5,6 +5,7 @@
 
 pub mod auth;
 pub mod barrier;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod duration;

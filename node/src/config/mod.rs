@@ -22,8 +22,8 @@ const DEFAULT_MAX_REQUEST_BYTES: u64 = 32 * 1024 * 1024;
 const DEFAULT_MAX_REQUEST_DURATION: Duration = Duration::from_secs(90);
 /// Vault's system default, 32 days.
 const DEFAULT_LEASE_TTL: Duration = Duration::from_secs(768 * 3600);
-/// Enough for the hot rows of a small node, little enough for a small machine.
-const DEFAULT_CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// Enough for the hot rows of a small node, little enough for any machine that runs one.
+const DEFAULT_CACHE_BYTES: u64 = 128 * 1024 * 1024;
 
 /// Everything a node is told at its start. [`Config::load`] gives only settings that fit together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub enum Storage {
     Embedded {
         /// `path`: the folder of the data file. Made when it is missing.
         path: PathBuf,
-        /// `cache_size`: bytes of rows kept in memory. Default: 67108864 (64 MiB).
+        /// `cache_size`: bytes of rows kept in memory. Default: 134217728 (128 MiB).
         cache_bytes: u64,
     },
     /// `storage "inmem"`: memory; a restart loses everything.

@@ -30,7 +30,7 @@ fn the_smallest_file_gets_the_documented_defaults() {
         Config {
             storage: Storage::Embedded {
                 path: "./data".into(),
-                cache_bytes: 64 << 20
+                cache_bytes: 128 << 20
             },
             operator_key: Some("./data/operator.key".into()),
             ..Config::default()
