@@ -5,7 +5,9 @@
 
 pub mod auth;
 pub mod barrier;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod duration;
 pub mod engines;
 pub mod error;

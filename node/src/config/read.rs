@@ -1,0 +1,307 @@
+//! From text to [`Config`]: which blocks and keys exist, their defaults, and how they must fit together.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hcl::{Block, Body};
+
+use super::section::Section;
+use super::{
+    Config, ConfigError, DEFAULT_CACHE_BYTES, Listener, ListenerTls, LogFormat, LogLevel,
+    OperatorPublicKey, Storage,
+};
+
+/// The file in the data folder that holds the operator key when the configuration names none.
+const OPERATOR_KEY_FILE: &str = "operator.key";
+/// redb needs some pages to work with.
+const MIN_CACHE_BYTES: u64 = 1024 * 1024;
+const MAX_CACHE_BYTES: u64 = 1024 * 1024 * 1024 * 1024;
+/// The smallest body limit that lets a share or a token through.
+const MIN_REQUEST_BYTES: u64 = 1024;
+/// A body is held in memory while it is worked on, so the limit is itself limited.
+const MAX_REQUEST_BYTES: u64 = 1024 * 1024 * 1024;
+/// The most listeners of one node; each is a set of sockets and a certificate.
+const MAX_LISTENERS: usize = 16;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+/// Ten years: beyond any lease, within every representation of time.
+const TEN_YEARS: Duration = Duration::from_secs(87_600 * 3600);
+
+pub(super) fn config<'a>(
+    name: &str,
+    text: &str,
+    environment: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<Config, ConfigError> {
+    let body = hcl::parse(text).map_err(|error| match &error {
+        hcl::Error::Parse(error) => ConfigError::new(
+            format!(
+                "{name}:{}:{}",
+                error.location().line(),
+                error.location().column()
+            ),
+            format!("not valid HCL: {}", error.message()),
+        ),
+        error => ConfigError::new(name, format!("not valid HCL: {error}")),
+    })?;
+
+    let mut storage = None;
+    let mut listeners = Vec::new();
+    for block in body.blocks() {
+        let place = format!("{name}: {}", heading(block));
+        match block.identifier() {
+            "storage" if storage.is_some() => {
+                return Err(ConfigError::new(place, "there can be only one storage"));
+            }
+            "storage" => storage = Some(self::storage(place, block)?),
+            "listener" if listeners.len() == MAX_LISTENERS => {
+                return Err(ConfigError::new(
+                    place,
+                    format!("more than {MAX_LISTENERS} listeners"),
+                ));
+            }
+            "listener" => listeners.push(listener(place, block)?),
+            _ => {
+                return Err(ConfigError::new(
+                    place,
+                    "unknown block; there are storage and listener",
+                ));
+            }
+        }
+    }
+    let storage = storage.ok_or_else(|| {
+        ConfigError::new(
+            name,
+            "no storage; write storage \"embedded\" { path = \"./data\" }",
+        )
+    })?;
+    if listeners.is_empty() {
+        return Err(ConfigError::new(
+            name,
+            "no listener; write listener \"tcp\" { address = \"127.0.0.1:8200\" ... }",
+        ));
+    }
+    top_level(name, &body, environment, storage, listeners)
+}
+
+fn top_level<'a>(
+    name: &str,
+    body: &Body,
+    environment: impl IntoIterator<Item = (&'a str, &'a str)>,
+    storage: Storage,
+    listeners: Vec<Listener>,
+) -> Result<Config, ConfigError> {
+    let mut top = Section::new(name.to_owned(), body)?;
+    top.override_with(environment);
+    let mut config = Config {
+        storage,
+        listeners,
+        ..Config::default()
+    };
+    config.api_addr = top
+        .word(
+            "api_addr",
+            "must be a URL such as https://kms.example.org:8200",
+            url,
+        )?
+        .unwrap_or_else(|| config.local_url());
+    set(&mut config.cluster_name, top.text("cluster_name")?);
+    set(&mut config.default_addon, top.text("default_addon")?);
+    config.operator_key = top.path("operator_key")?.or(match &config.storage {
+        Storage::Embedded { path, .. } => Some(path.join(OPERATOR_KEY_FILE)),
+        Storage::InMemory => None,
+    });
+    config.operator_public_key = top.text("operator_public_key")?.map(public_key);
+    config.reported_version = top.word(
+        "reported_version",
+        "must be a semantic version such as 1.19.0",
+        semantic_version,
+    )?;
+    config.unauthenticated_seal_routes = top
+        .flag("unauthenticated_seal_routes")?
+        .unwrap_or_else(|| config.is_loopback_only());
+    set(
+        &mut config.default_lease_ttl,
+        top.duration("default_lease_ttl", SECOND, TEN_YEARS)?,
+    );
+    set(
+        &mut config.max_lease_ttl,
+        top.duration("max_lease_ttl", SECOND, TEN_YEARS)?,
+    );
+    if config.default_lease_ttl > config.max_lease_ttl {
+        return Err(top.wrong("default_lease_ttl", "is longer than max_lease_ttl"));
+    }
+    let level_rule = "must be trace, debug, info, warn or error";
+    set(
+        &mut config.log_level,
+        top.word("log_level", level_rule, log_level)?,
+    );
+    let format_rule = "must be text or json";
+    set(
+        &mut config.log_format,
+        top.word("log_format", format_rule, log_format)?,
+    );
+    set(
+        &mut config.staleness_max,
+        top.duration(
+            "staleness_max",
+            Duration::from_millis(10),
+            Duration::from_secs(10),
+        )?,
+    );
+    set(
+        &mut config.attempt_ttl,
+        top.duration("attempt_ttl", Duration::from_secs(10), HOUR * 24)?,
+    );
+    top.finish()?;
+    Ok(config)
+}
+
+fn storage(place: String, block: &Block) -> Result<Storage, ConfigError> {
+    let kind = label(&place, block)?;
+    let mut section = leaf(place, block)?;
+    let storage = match kind {
+        "embedded" => Storage::Embedded {
+            path: section
+                .path("path")?
+                .ok_or_else(|| section.wrong("path", "is missing; it names the data folder"))?,
+            cache_bytes: section
+                .bytes("cache_size", MIN_CACHE_BYTES, MAX_CACHE_BYTES)?
+                .unwrap_or(DEFAULT_CACHE_BYTES),
+        },
+        "inmem" => Storage::InMemory,
+        _ => return Err(section.refuse("unknown storage; there are embedded and inmem")),
+    };
+    section.finish()?;
+    Ok(storage)
+}
+
+fn listener(place: String, block: &Block) -> Result<Listener, ConfigError> {
+    let kind = label(&place, block)?;
+    let mut section = leaf(place, block)?;
+    if kind != "tcp" {
+        return Err(section.refuse("unknown listener; there is tcp"));
+    }
+    let mut listener = Listener::default();
+    let address_rule = "must be an IP address and a port, such as 127.0.0.1:8200 or [::1]:8200";
+    set(
+        &mut listener.address,
+        section.word("address", address_rule, |text| {
+            text.parse::<SocketAddr>().ok()
+        })?,
+    );
+    let plain = section.flag("tls_disable")?.unwrap_or(false);
+    let certificate_file = section.path("tls_cert_file")?;
+    let key_file = section.path("tls_key_file")?;
+    listener.tls = match (plain, certificate_file, key_file) {
+        (true, None, None) => None,
+        (true, _, _) => {
+            return Err(section.wrong("tls_disable", "contradicts tls_cert_file and tls_key_file"));
+        }
+        (false, Some(certificate_file), Some(key_file)) => Some(ListenerTls {
+            certificate_file,
+            key_file,
+        }),
+        (false, None, _) => {
+            return Err(section.wrong("tls_cert_file", "is missing; or set tls_disable = true"));
+        }
+        (false, Some(_), None) => return Err(section.wrong("tls_key_file", "is missing")),
+    };
+    set(
+        &mut listener.max_request_bytes,
+        section.bytes("max_request_size", MIN_REQUEST_BYTES, MAX_REQUEST_BYTES)?,
+    );
+    set(
+        &mut listener.max_request_duration,
+        section.duration("max_request_duration", SECOND, HOUR)?,
+    );
+    section.finish()?;
+    Ok(listener)
+}
+
+/// Replaces a default by what was given, if anything was.
+fn set<T>(setting: &mut T, given: Option<T>) {
+    if let Some(given) = given {
+        *setting = given;
+    }
+}
+
+/// A block as it stands in the file: `listener "tcp"`.
+fn heading(block: &Block) -> String {
+    let labels = block.labels().iter();
+    labels.fold(block.identifier().to_owned(), |heading, label| {
+        format!("{heading} {:?}", label.as_str())
+    })
+}
+
+fn label<'a>(place: &str, block: &'a Block) -> Result<&'a str, ConfigError> {
+    match block.labels() {
+        [label] => Ok(label.as_str()),
+        _ => Err(ConfigError::new(
+            place,
+            "must be followed by one name in quotes, such as storage \"embedded\"",
+        )),
+    }
+}
+
+/// The section of a block that holds no blocks.
+fn leaf(place: String, block: &Block) -> Result<Section, ConfigError> {
+    match block.body().blocks().next() {
+        Some(inner) => Err(ConfigError::at(place, heading(inner), "unknown block")),
+        None => Section::new(place, block.body()),
+    }
+}
+
+fn url(text: &str) -> Option<String> {
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))?;
+    let host = rest.trim_end_matches('/');
+    let clean = !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c.is_control());
+    clean.then(|| text.trim_end_matches('/').to_owned())
+}
+
+/// 64 hex digits, optionally after `ed25519/`, are the key; anything else is the name of a file.
+fn public_key(text: String) -> OperatorPublicKey {
+    let digits = text.strip_prefix("ed25519/").unwrap_or(&text);
+    let mut key = [0; 32];
+    match hex::decode_to_slice(digits, &mut key) {
+        Ok(()) => OperatorPublicKey::Inline(key),
+        Err(_) => OperatorPublicKey::File(text.into()),
+    }
+}
+
+/// `major.minor.patch`, then anything printable after `-` or `+`. Terraform's provider panics on less.
+fn semantic_version(text: &str) -> Option<String> {
+    let (numbers, rest) = text
+        .find(['-', '+'])
+        .map_or((text, ""), |place| text.split_at(place));
+    let parts: Vec<&str> = numbers.split('.').collect();
+    let is_number =
+        |part: &&str| part.len() <= 9 && part.parse::<u32>().is_ok() && !part.starts_with('+');
+    let is_version = parts.len() == 3 && parts.iter().all(is_number);
+    let is_suffix = rest.len() != 1
+        && rest
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-+.".contains(c));
+    (is_version && is_suffix).then(|| text.to_owned())
+}
+
+fn log_level(text: &str) -> Option<LogLevel> {
+    match text.to_ascii_lowercase().as_str() {
+        "trace" => Some(LogLevel::Trace),
+        "debug" => Some(LogLevel::Debug),
+        "info" => Some(LogLevel::Info),
+        "warn" | "warning" => Some(LogLevel::Warn),
+        "error" | "err" => Some(LogLevel::Error),
+        _ => None,
+    }
+}
+
+fn log_format(text: &str) -> Option<LogFormat> {
+    match text {
+        "text" | "standard" => Some(LogFormat::Text),
+        "json" => Some(LogFormat::Json),
+        _ => None,
+    }
+}
