@@ -111,7 +111,11 @@ impl Client {
 
     /// Changes part of what is at `path` (RFC 7396).
     pub(super) fn patch(&self, path: &str, body: &Value) -> Result<Answer, CallError> {
-        self.send(Method::PATCH, path, Some(("application/merge-patch+json", body)))
+        self.send(
+            Method::PATCH,
+            path,
+            Some(("application/merge-patch+json", body)),
+        )
     }
 
     /// Removes what is at `path`.
@@ -157,7 +161,9 @@ impl Client {
             Value::Null
         } else {
             serde_json::from_slice(&text).map_err(|_| {
-                CallError::Failed(Failure::Remote(format!("{shown}: {status}, and no JSON; is this a Conclave node?")))
+                CallError::Failed(Failure::Remote(format!(
+                    "{shown}: {status}, and no JSON; is this a Conclave node?"
+                )))
             })?
         };
         Ok(Answer { status, body })
@@ -171,12 +177,18 @@ impl Answer {
             return Ok(self.body.get("data").unwrap_or(&Value::Null));
         }
         if self.status.is_redirection() {
-            return Err(Failure::remote("the node sends us elsewhere, and no redirects are followed"));
+            return Err(Failure::remote(
+                "the node sends us elsewhere, and no redirects are followed",
+            ));
         }
         let reasons: Vec<&str> = self.errors().collect();
         Err(Failure::Remote(match reasons.as_slice() {
             [] => format!("the node answered {}", self.status),
-            reasons => format!("the node answered {}: {}", self.status.as_u16(), reasons.join("; ")),
+            reasons => format!(
+                "the node answered {}: {}",
+                self.status.as_u16(),
+                reasons.join("; ")
+            ),
         }))
     }
 
@@ -188,9 +200,11 @@ impl Answer {
 }
 
 fn failed(shown: &str, error: &ureq::Error) -> CallError {
-    let failure = Failure::Remote(format!("{shown}: {error}"));
+    let failure = Failure::Remote(format!("no answer to {shown}: {error}"));
     match error {
-        ureq::Error::Io(io) if io.kind() == ErrorKind::ConnectionRefused => CallError::Refused(failure),
+        ureq::Error::Io(io) if io.kind() == ErrorKind::ConnectionRefused => {
+            CallError::Refused(failure)
+        }
         _ => CallError::Failed(failure),
     }
 }
@@ -207,10 +221,14 @@ fn tls(environment: &Environment) -> Result<TlsConfig, Failure> {
             .into_iter()
             .find_map(|file| certificates(file).ok())
             .ok_or_else(|| {
-                Failure::local("no system certificates (Debian: package ca-certificates); or set VAULT_CACERT")
+                Failure::local(
+                    "no system certificates (Debian: package ca-certificates); or set VAULT_CACERT",
+                )
             })?,
     };
-    Ok(builder.root_certs(RootCerts::new_with_certs(&certificates)).build())
+    Ok(builder
+        .root_certs(RootCerts::new_with_certs(&certificates))
+        .build())
 }
 
 /// The certificates of a PEM file.
@@ -223,7 +241,9 @@ fn certificates(file: &str) -> Result<Vec<Certificate<'static>>, Failure> {
         })
         .collect();
     if certificates.is_empty() {
-        return Err(Failure::Local(format!("{file}: holds no certificate in PEM")));
+        return Err(Failure::Local(format!(
+            "{file}: holds no certificate in PEM"
+        )));
     }
     Ok(certificates)
 }

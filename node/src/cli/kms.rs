@@ -77,10 +77,15 @@ pub(super) fn run(
     session: &mut Session<'_>,
 ) -> Result<(), Failure> {
     let mount = arguments.mount.trim_matches('/');
-    let path = |kind: &str, name: &str| format!("{}/{kind}/{}", encode_path(mount), encode_path(name));
+    let path =
+        |kind: &str, name: &str| format!("{}/{kind}/{}", encode_path(mount), encode_path(name));
     let token = token(arguments, session)?;
     let client = Client::new(arguments.address.as_deref(), token, session.environment)?;
-    match arguments.command.as_ref().unwrap_or(&Command::List { folder: None }) {
+    match arguments
+        .command
+        .as_ref()
+        .unwrap_or(&Command::List { folder: None })
+    {
         Command::List { folder } => {
             let folder = folder.as_deref().unwrap_or("").trim_matches('/');
             let answer = client.get(&format!("{}?list=true", path("metadata", folder)))?;
@@ -93,7 +98,10 @@ pub(super) fn run(
         Command::Put(values) => {
             let body = json!({ "data": pairs(values, session)?, "options": { "cas": 0 } });
             let answer = client.post(&path("data", &values.name), &body)?;
-            if answer.errors().any(|error| error.starts_with("check-and-set parameter did not match")) {
+            if answer
+                .errors()
+                .any(|error| error.starts_with("check-and-set parameter did not match"))
+            {
                 return Err(Failure::Remote(format!(
                     "there is a secret {:?} already; change it with conclave kms patch",
                     values.name
@@ -109,7 +117,9 @@ pub(super) fn run(
             }
             written("Changed", &answer, values, format, session)
         }
-        Command::Destroy { name } => destroy(&client, &path("metadata", name), name, format, session),
+        Command::Destroy { name } => {
+            destroy(&client, &path("metadata", name), name, format, session)
+        }
     }
 }
 
@@ -119,7 +129,10 @@ fn token(arguments: &Arguments, session: &Session<'_>) -> Result<Secret<String>,
         return Ok(Secret::new(token.trim().to_owned()));
     }
     let helper = || Some(session.environment.home()?.join(TOKEN_HELPER_FILE));
-    let file = arguments.token_file.clone().or_else(|| helper().filter(|file| file.exists()));
+    let file = arguments
+        .token_file
+        .clone()
+        .or_else(|| helper().filter(|file| file.exists()));
     let file = file.ok_or_else(|| {
         Failure::local("no token: set VAULT_TOKEN to the add-on's user token, or give --token-file")
     })?;
@@ -158,7 +171,9 @@ fn standard_input(session: &mut Session<'_>) -> Result<String, Failure> {
         .read_to_string(&mut text)
         .map_err(|error| Failure::Local(format!("standard input: {error}")))?;
     if u64::try_from(read).unwrap_or(u64::MAX) > MAX_INPUT_BYTES {
-        return Err(Failure::Local(format!("standard input has more than {MAX_INPUT_BYTES} bytes")));
+        return Err(Failure::Local(format!(
+            "standard input has more than {MAX_INPUT_BYTES} bytes"
+        )));
     }
     if text.ends_with('\n') {
         text.pop();
@@ -178,7 +193,11 @@ fn list(answer: &Answer, format: Format, session: &mut Session<'_>) -> Result<()
     match format {
         Format::Json => output::json(session.output, keys)?,
         Format::Table => {
-            let names = keys.as_array().into_iter().flatten().filter_map(Value::as_str);
+            let names = keys
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str);
             let rows: Vec<[&str; 1]> = names.map(|name| [name]).collect();
             output::table(session.output, ["Name"], &rows)?;
         }
@@ -204,7 +223,9 @@ fn get(
                 .into_iter()
                 .flatten()
                 .map(|(key, value)| {
-                    let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                    let shown = value
+                        .as_str()
+                        .map_or_else(|| value.to_string(), str::to_owned);
                     (key.clone(), shown)
                 })
                 .collect();

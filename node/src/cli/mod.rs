@@ -12,6 +12,8 @@ mod environment;
 mod kms;
 mod output;
 mod server;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use std::ffi::OsString;
@@ -32,7 +34,7 @@ pub use self::environment::Environment;
 
 /// A multi-tenant key management service that speaks the Vault HTTP API.
 #[derive(Parser)]
-#[command(name = "conclave", disable_help_subcommand = true)]
+#[command(name = "conclave")]
 struct Arguments {
     /// How to print: table or json.
     #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
@@ -82,12 +84,12 @@ enum Failure {
 }
 
 impl Failure {
-    fn local(message: impl ToString) -> Self {
-        Self::Local(message.to_string())
+    fn local(reason: impl Into<Box<dyn std::error::Error>>) -> Self {
+        Self::Local(reason.into().to_string())
     }
 
-    fn remote(message: impl ToString) -> Self {
-        Self::Remote(message.to_string())
+    fn remote(reason: impl Into<Box<dyn std::error::Error>>) -> Self {
+        Self::Remote(reason.into().to_string())
     }
 
     fn exit_code(&self) -> u8 {
@@ -156,7 +158,9 @@ fn read_bounded(file: &Path, most_bytes: u64) -> Result<Secret<Vec<u8>>, Failure
         .read_to_end(bytes.expose_mut())
         .map_err(|error| unreadable(&error))?;
     if u64::try_from(read).unwrap_or(u64::MAX) > most_bytes {
-        return Err(unreadable(&format_args!("is larger than {most_bytes} bytes")));
+        return Err(unreadable(&format_args!(
+            "is larger than {most_bytes} bytes"
+        )));
     }
     Ok(bytes)
 }

@@ -72,7 +72,8 @@ mod tests {
         let mut output = Vec::new();
         let rows = [["plaintext", "a\nb"], ["é", ""]];
         table(&mut output, ["Key", "Value"], &rows).unwrap();
-        let expected = "Key          Value\n---          -----\nplaintext    a\n             b\né\n";
+        let expected =
+            "Key          Value\n---          -----\nplaintext    a\n             b\né\n";
         assert_eq!(String::from_utf8(output).unwrap(), expected);
     }
 }

@@ -10,9 +10,7 @@ use serde_json::json;
 
 use super::output::{self, Format};
 use super::{Failure, Session, read_bounded, token_text};
-use crate::auth::biscuit::{
-    Attenuation, MAX_TEXT_BYTES, OperatorPublicKey, attenuate, inspect,
-};
+use crate::auth::biscuit::{Attenuation, MAX_TEXT_BYTES, OperatorPublicKey, attenuate, inspect};
 use crate::duration::GoDuration;
 use crate::secret::Secret;
 
@@ -128,7 +126,11 @@ fn lifetime(text: &str) -> Result<Duration, Failure> {
     GoDuration::parse("ttl", text)
         .ok()
         .and_then(GoDuration::unsigned)
-        .ok_or_else(|| Failure::Local(format!("--ttl {text:?} is not a duration such as 90s or 1h")))
+        .ok_or_else(|| {
+            Failure::Local(format!(
+                "--ttl {text:?} is not a duration such as 90s or 1h"
+            ))
+        })
 }
 
 /// A public key as text, or the text of a file that holds one.

@@ -171,16 +171,23 @@ impl Operator {
                 Failure::local("no operator key: set operator_key in the configuration, or give --operator-key")
             })?;
         let key = OperatorKey::load(key_file).map_err(|error| {
-            Failure::Local(format!("{error} (the first start of a node makes its operator key)"))
+            Failure::Local(format!(
+                "{error} (the first start of a node makes its operator key)"
+            ))
         })?;
-        let token = mint_operator_token(&key, session.random, OPERATOR_TOKEN_TTL, session.clock.now())?;
+        let token = mint_operator_token(
+            &key,
+            session.random,
+            OPERATOR_TOKEN_TTL,
+            session.clock.now(),
+        )?;
         // With TLS the certificate names the public address, not loopback.
-        let configured = config.as_ref().map(|config| {
-            match config.listeners.first() {
+        let configured = config
+            .as_ref()
+            .map(|config| match config.listeners.first() {
                 Some(listener) if listener.tls.is_none() => listener.url(),
                 _ => config.api_addr.clone(),
-            }
-        });
+            });
         let address = target.address.as_ref().or(configured.as_ref());
         let client = Client::new(address.map(String::as_str), token, environment)?;
         let vault_addr = match (&target.address, &config) {
@@ -236,10 +243,20 @@ impl Operator {
         match format {
             Format::Json => output::json(session.output, &shown)?,
             Format::Table => {
-                let order = ["id", "name", "org", "created_time", "root_token", "user_token", "vault_addr"];
+                let order = [
+                    "id",
+                    "name",
+                    "org",
+                    "created_time",
+                    "root_token",
+                    "user_token",
+                    "vault_addr",
+                ];
                 let rows: Vec<(String, String)> = order
                     .iter()
-                    .filter_map(|key| Some(((*key).to_owned(), shown.get(*key)?.as_str()?.to_owned())))
+                    .filter_map(|key| {
+                        Some(((*key).to_owned(), shown.get(*key)?.as_str()?.to_owned()))
+                    })
                     .collect();
                 output::pairs(session.output, &rows)?;
             }

@@ -25,7 +25,10 @@ pub(super) fn ask(
     let found = runtime.block_on(async {
         Ok(match request {
             Request::Create { name, org } => {
-                vec![registry::create(&store, session.random, session.clock.now(), name, org).await?]
+                vec![
+                    registry::create(&store, session.random, session.clock.now(), name, org)
+                        .await?,
+                ]
             }
             Request::List => registry::list(&store).await?,
             Request::Find(addon) => vec![registry::find(&store, addon).await?],

@@ -3,15 +3,17 @@
 use serde_json::{Value, json};
 use ureq::http::StatusCode;
 
-use super::super::client::{CallError, Client, encode_path};
 use super::super::Failure;
+use super::super::client::{CallError, Client, encode_path};
 use super::{AddOn, Request};
 
 const ROUTE: &str = "conclave/addons";
 
 pub(super) fn ask(client: &Client, request: &Request<'_>) -> Result<Vec<AddOn>, CallError> {
     let answer = match request {
-        Request::Create { name, org } => client.post(ROUTE, &json!({ "name": name, "org": org }))?,
+        Request::Create { name, org } => {
+            client.post(ROUTE, &json!({ "name": name, "org": org }))?
+        }
         Request::List => client.get(&format!("{ROUTE}?list=true"))?,
         Request::Find(addon) => client.get(&format!("{ROUTE}/{}", encode_path(addon)))?,
         Request::Delete(id) => client.delete(&format!("{ROUTE}/{id}"))?,
