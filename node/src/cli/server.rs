@@ -41,5 +41,5 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session<'_>) -> Result<()
             },
         ),
     };
-    Ok(app::serve(config, mode)?)
+    Ok(app::serve(&config, mode)?)
 }

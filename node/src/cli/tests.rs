@@ -82,7 +82,8 @@ const CAS_FAILED: &str = "HTTP/1.1 400 Bad Request\r\nContent-Length: 79\r\nConn
 const DENIED: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 32\r\nConnection: close\r\n\r\n{\"errors\":[\"permission denied\"]}";
 const MOVED: &str = "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 const NOT_JSON: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>";
-const NOTHING: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 13\r\nConnection: close\r\n\r\n{\"errors\":[]}";
+const NOTHING: &str =
+    "HTTP/1.1 404 Not Found\r\nContent-Length: 13\r\nConnection: close\r\n\r\n{\"errors\":[]}";
 
 #[test]
 fn help_is_no_error_and_wrong_usage_is_code_1() {
@@ -108,7 +109,10 @@ fn help_is_no_error_and_wrong_usage_is_code_1() {
 #[test]
 fn version_prints_a_table_or_json() {
     let version = env!("CARGO_PKG_VERSION");
-    assert_eq!(conclave(&["version"], &[], b"").output, format!("Conclave v{version}\n"));
+    assert_eq!(
+        conclave(&["version"], &[], b"").output,
+        format!("Conclave v{version}\n")
+    );
     let json = conclave(&["version", "--format", "json"], &[], b"").json();
     assert_eq!(json["version"], version);
 }
@@ -117,12 +121,20 @@ fn version_prints_a_table_or_json() {
 fn put_sends_the_token_and_cas_0() {
     let (address, node) = canned(&[CREATED]);
     let environment = [("VAULT_TOKEN", "s3cret"), ("VAULT_ADDR", address.as_str())];
-    let outcome = conclave(&["kms", "put", "folder/a b", "k=v=w", "l="], &environment, b"");
+    let outcome = conclave(
+        &["kms", "put", "folder/a b", "k=v=w", "l="],
+        &environment,
+        b"",
+    );
     assert_eq!((outcome.code, outcome.errors.as_str()), (0, ""));
     assert_eq!(outcome.output, "Created folder/a b, version 1.\n");
     let requests = node.join().unwrap();
     assert!(requests[0].starts_with("POST /v1/secret/data/folder/a%20b HTTP/1.1\r\n"));
-    assert!(requests[0].to_ascii_lowercase().contains("x-vault-token: s3cret\r\n"));
+    assert!(
+        requests[0]
+            .to_ascii_lowercase()
+            .contains("x-vault-token: s3cret\r\n")
+    );
     assert!(
         requests[0].ends_with(r#"{"data":{"k":"v=w","l":""},"options":{"cas":0}}"#),
         "{}",
@@ -134,9 +146,21 @@ fn put_sends_the_token_and_cas_0() {
 fn a_lone_value_may_come_from_standard_input() {
     let (address, node) = canned(&[CREATED]);
     let environment = [("VAULT_TOKEN", "t")];
-    let arguments = ["kms", "patch", "s", "-", "--address", &address, "--format", "json"];
+    let arguments = [
+        "kms",
+        "patch",
+        "s",
+        "-",
+        "--address",
+        &address,
+        "--format",
+        "json",
+    ];
     let outcome = conclave(&arguments, &environment, b"p\xc3\xa4ss=word\n");
-    assert_eq!(outcome.json(), serde_json::json!({"name": "s", "version": 1}));
+    assert_eq!(
+        outcome.json(),
+        serde_json::json!({"name": "s", "version": 1})
+    );
     let requests = node.join().unwrap();
     assert!(requests[0].starts_with("PATCH /v1/secret/data/s HTTP/1.1\r\n"));
     assert!(requests[0].ends_with(r#"{"data":{"value":"päss=word"},"options":{}}"#));
@@ -145,11 +169,31 @@ fn a_lone_value_may_come_from_standard_input() {
 #[test]
 fn what_the_node_refuses_is_code_2_with_its_reason() {
     for (answer, arguments, expected) in [
-        (&[DENIED], &["kms"][..], "conclave: the node answered 403: permission denied\n"),
-        (&[NOTHING], &["kms"], "conclave: there are no secrets here\n"),
-        (&[NOTHING], &["kms", "get", "x"], "conclave: there is no secret \"x\"\n"),
-        (&[NOTHING], &["kms", "destroy", "x"], "conclave: there is no secret \"x\"\n"),
-        (&[NOTHING], &["kms", "patch", "x", "y"], "conclave: there is no secret \"x\"\n"),
+        (
+            &[DENIED],
+            &["kms"][..],
+            "conclave: the node answered 403: permission denied\n",
+        ),
+        (
+            &[NOTHING],
+            &["kms"],
+            "conclave: there are no secrets here\n",
+        ),
+        (
+            &[NOTHING],
+            &["kms", "get", "x"],
+            "conclave: there is no secret \"x\"\n",
+        ),
+        (
+            &[NOTHING],
+            &["kms", "destroy", "x"],
+            "conclave: there is no secret \"x\"\n",
+        ),
+        (
+            &[NOTHING],
+            &["kms", "patch", "x", "y"],
+            "conclave: there is no secret \"x\"\n",
+        ),
         (
             &[CAS_FAILED],
             &["kms", "put", "x", "y"],
@@ -164,11 +208,19 @@ fn what_the_node_refuses_is_code_2_with_its_reason() {
         let (address, node) = canned(answer);
         let environment = [("BAO_TOKEN", "t"), ("BAO_ADDR", address.as_str())];
         let outcome = conclave(arguments, &environment, b"");
-        assert_eq!((outcome.code, outcome.errors.as_str()), (2, expected), "{arguments:?}");
+        assert_eq!(
+            (outcome.code, outcome.errors.as_str()),
+            (2, expected),
+            "{arguments:?}"
+        );
         node.join().unwrap();
     }
     let (address, _node) = canned(&[NOT_JSON]);
-    let outcome = conclave(&["kms"], &[("VAULT_TOKEN", "t"), ("VAULT_ADDR", &address)], b"");
+    let outcome = conclave(
+        &["kms"],
+        &[("VAULT_TOKEN", "t"), ("VAULT_ADDR", &address)],
+        b"",
+    );
     assert_eq!(outcome.code, 2);
     assert!(outcome.errors.contains("no JSON"), "{}", outcome.errors);
 }
@@ -178,21 +230,61 @@ fn what_is_wrong_here_is_code_1() {
     let environment = [("VAULT_TOKEN", "t"), ("VAULT_ADDR", "http://127.0.0.1:1")];
     for (arguments, environment, expected) in [
         (&["kms"][..], &[][..], "no token"),
-        (&["kms", "put", "x", "a=1", "b"], &environment[..], "\"b\" is not KEY=VALUE"),
-        (&["kms", "put", "x", "a=1", "a=2"], &environment, "\"a\" is given twice"),
-        (&["kms", "--address", "localhost"], &environment, "is not a URL"),
-        (&["kms", "--token-file", "no/such"], &environment, "no/such:"),
-        (&["kms"], &[("VAULT_TOKEN", "a\nb")], "characters that no token has"),
+        (
+            &["kms", "put", "x", "a=1", "b"],
+            &environment[..],
+            "\"b\" is not KEY=VALUE",
+        ),
+        (
+            &["kms", "put", "x", "a=1", "a=2"],
+            &environment,
+            "\"a\" is given twice",
+        ),
+        (
+            &["kms", "--address", "localhost"],
+            &environment,
+            "is not a URL",
+        ),
+        (
+            &["kms", "--token-file", "no/such"],
+            &environment,
+            "no/such:",
+        ),
+        (
+            &["kms"],
+            &[("VAULT_TOKEN", "a\nb")],
+            "characters that no token has",
+        ),
         (&["token", "inspect"], &environment, "not a Biscuit"),
-        (&["token", "attenuate", "--ttl", "soon"], &environment, "not a duration"),
-        (&["addon", "list", "--config", "no/such.hcl"], &[], "no/such.hcl: cannot be read"),
-        (&["addon", "delete", "x", "--config", "y"], &[], "say it again with --yes"),
+        (
+            &["token", "attenuate", "--ttl", "soon"],
+            &environment,
+            "not a duration",
+        ),
+        (
+            &["addon", "list", "--config", "no/such.hcl"],
+            &[],
+            "no/such.hcl: cannot be read",
+        ),
+        (
+            &["addon", "delete", "x", "--config", "y"],
+            &[],
+            "say it again with --yes",
+        ),
     ] {
         let outcome = conclave(arguments, environment, b"");
         assert_eq!(outcome.code, 1, "{arguments:?}: {}", outcome.errors);
-        assert!(outcome.errors.contains(expected), "{arguments:?}: {}", outcome.errors);
+        assert!(
+            outcome.errors.contains(expected),
+            "{arguments:?}: {}",
+            outcome.errors
+        );
     }
-    assert_eq!(conclave(&["kms"], &environment, b"").code, 2, "no node listens");
+    assert_eq!(
+        conclave(&["kms"], &environment, b"").code,
+        2,
+        "no node listens"
+    );
 }
 
 /// A configuration with an embedded store in `folder` that no node has open, and an operator key.
@@ -241,7 +333,14 @@ fn without_a_node_addons_are_managed_in_the_store_itself() {
     let public_key = folder.path().join("operator.pub").display().to_string();
     for role in ["root", "user"] {
         let token = made[format!("{role}_token")].as_str().unwrap();
-        let arguments = ["token", "inspect", "--operator-public-key", &public_key, "--format", "json"];
+        let arguments = [
+            "token",
+            "inspect",
+            "--operator-public-key",
+            &public_key,
+            "--format",
+            "json",
+        ];
         let inspected = conclave(&arguments, &[("VAULT_TOKEN", token)], b"").json();
         assert_eq!(inspected["verified"], true);
         assert_eq!(inspected["role"], role);
@@ -258,12 +357,23 @@ fn a_token_is_narrowed_without_a_node() {
     let folder = tempfile::tempdir().unwrap();
     let config = offline_config(folder.path());
     let made = conclave(
-        &["addon", "create", "a", "--org", "o", "--config", &config, "--format", "json"],
+        &[
+            "addon", "create", "a", "--org", "o", "--config", &config, "--format", "json",
+        ],
         &[],
         b"",
     );
     let token = made.json()["user_token"].as_str().unwrap().to_owned();
-    let arguments = ["token", "attenuate", "--token-file", "-", "--path", "secret/data/a", "--ttl", "1h"];
+    let arguments = [
+        "token",
+        "attenuate",
+        "--token-file",
+        "-",
+        "--path",
+        "secret/data/a",
+        "--ttl",
+        "1h",
+    ];
     let narrowed = conclave(&arguments, &[], token.as_bytes());
     assert_eq!(narrowed.code, 0, "{}", narrowed.errors);
     let arguments = ["token", "inspect", "--token-file", "-", "--format", "json"];

@@ -38,6 +38,9 @@ pub struct Config {
     pub cluster_name: String,
     /// `default_addon`: the name of the add-on that answers requests which name none. Default: `default`.
     pub default_addon: String,
+    /// `addon_domain`: with `kms.example.org`, the host name `shop.kms.example.org` means the add-on `shop`. Default:
+    /// host names mean nothing.
+    pub addon_domain: Option<String>,
     /// `operator_key`: the file with the private key that signs add-on tokens. Default: `operator.key` in the folder of
     /// the embedded store; `None` with an in-memory store. Nodes need it only to be made on the first start.
     pub operator_key: Option<PathBuf>,
@@ -222,6 +225,7 @@ impl Default for Config {
             listeners: vec![listener],
             cluster_name: "conclave".into(),
             default_addon: "default".into(),
+            addon_domain: None,
             operator_key: None,
             operator_public_key: None,
             reported_version: None,

@@ -107,6 +107,11 @@ fn top_level<'a>(
         .unwrap_or_else(|| config.local_url());
     set(&mut config.cluster_name, top.text("cluster_name")?);
     set(&mut config.default_addon, top.text("default_addon")?);
+    config.addon_domain = top.word(
+        "addon_domain",
+        "must be a domain such as kms.example.org",
+        domain,
+    )?;
     config.operator_key = top.path("operator_key")?.or(match &config.storage {
         Storage::Embedded { path, .. } => Some(path.join(OPERATOR_KEY_FILE)),
         Storage::InMemory => None,
@@ -259,6 +264,18 @@ fn url(text: &str) -> Option<String> {
     let host = rest.trim_end_matches('/');
     let clean = !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c.is_control());
     clean.then(|| text.trim_end_matches('/').to_owned())
+}
+
+/// In lower case, without the dots that may stand around it.
+fn domain(text: &str) -> Option<String> {
+    let text = text.trim_matches('.').to_ascii_lowercase();
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    text.split('.').all(is_label).then_some(text)
 }
 
 /// 64 hex digits, optionally after `ed25519/`, are the key; anything else is the name of a file.

@@ -47,6 +47,7 @@ fn every_key_is_read() {
         api_addr = "https://kms.example.org:8200/"
         cluster_name = "paris"
         default_addon = "main"
+        addon_domain = ".KMS.example.org"
         operator_key = "/keys/operator"
         operator_public_key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
         reported_version = "1.19.0+x"
@@ -92,6 +93,7 @@ fn every_key_is_read() {
         api_addr: "https://kms.example.org:8200".into(),
         cluster_name: "paris".into(),
         default_addon: "main".into(),
+        addon_domain: Some("kms.example.org".into()),
         operator_key: Some("/keys/operator".into()),
         operator_public_key: Some(OperatorPublicKey::Inline(std::array::from_fn(|i| {
             u8::try_from(i).unwrap()
@@ -232,6 +234,10 @@ fn a_wrong_line_is_refused_with_its_place_and_key() {
         (
             top("reported_version = \"1.2\""),
             "node.hcl: reported_version: must be a semantic",
+        ),
+        (
+            top("addon_domain = \"kms_example\""),
+            "node.hcl: addon_domain: must be a domain",
         ),
         (
             top("api_addr = \"kms\""),
