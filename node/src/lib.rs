@@ -3,6 +3,8 @@
 //! The README has the map of the rooms. The binary in `main.rs` is a thin shell around this library, so that tests and
 //! benchmarks can reach every room.
 
+mod actor;
+pub mod app;
 pub mod auth;
 pub mod barrier;
 pub mod cli;
@@ -12,8 +14,11 @@ pub mod duration;
 pub mod engines;
 pub mod error;
 pub mod fields;
+mod http;
 pub mod id;
+pub mod node;
 pub mod rng;
 pub mod seal;
 pub mod secret;
 pub mod store;
+pub mod tenant;

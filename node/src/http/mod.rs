@@ -69,7 +69,7 @@ pub async fn serve(http: HttpRequest, payload: Payload, endpoint: Data<Endpoint>
     let span = tracing::debug_span!("request", %id, method = %http.method(), path);
     let handled = tokio::time::timeout(
         endpoint.max_request_duration,
-        handle(&endpoint, &http, payload, id, path).instrument(span),
+        handle(&endpoint, &http, payload, path).instrument(span),
     );
     let result = handled.await.unwrap_or_else(|_| {
         Err(Error::Unavailable(
@@ -91,7 +91,6 @@ async fn handle(
     endpoint: &Endpoint,
     http: &HttpRequest,
     payload: Payload,
-    id: uuid::Uuid,
     path: &str,
 ) -> Result<Answer, Error> {
     let headers = http.headers();
@@ -102,7 +101,6 @@ async fn handle(
         path.push('/');
     }
     let request = Request {
-        id,
         verb,
         path,
         query,
@@ -145,7 +143,7 @@ async fn route(node: &Node, request: &Request) -> Result<Answer, Error> {
         ("sys/unseal", Verb::Write) => return sys::seal::unseal(node, request).await,
         ("sys/seal", Verb::Write) => return sys::seal::seal(node, request).await,
         ("sys/seal-status" | "sys/leader" | "sys/init" | "sys/unseal" | "sys/seal", _) => {
-            return Ok(no_such_verb());
+            return no_such_verb();
         }
         ("auth/token/lookup-self" | "auth/token/revoke-self", _) => {
             if let Some(answer) = token::of_biscuit(node, request).await? {
@@ -172,10 +170,10 @@ async fn route(node: &Node, request: &Request) -> Result<Answer, Error> {
     Ok(answer)
 }
 
-/// A bare route with a verb that it does not have.
-fn no_such_verb() -> Answer {
-    Answer::Bare(
+/// A bare route with a verb that it does not have: Vault says nothing about it.
+fn no_such_verb() -> Result<Answer, Error> {
+    Answer::bare(
         StatusCode::METHOD_NOT_ALLOWED,
-        serde_json::value::RawValue::from_string(r#"{"errors":[]}"#.to_owned()).unwrap_or_default(),
+        &serde_json::json!({"errors": []}),
     )
 }

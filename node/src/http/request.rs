@@ -46,8 +46,6 @@ pub enum PathOutcome {
 
 /// One request below `/v1/`.
 pub struct Request {
-    /// Shown in the reply and in each log line.
-    pub id: uuid::Uuid,
     /// What to do.
     pub verb: Verb,
     /// Below `/v1/`, decoded once, with a trailing slash for lists: the string that routing, policies and Biscuits see.

@@ -139,7 +139,7 @@ impl AccessCache {
             .iter()
             .map(|mounted| (mounted.mount.path.as_str(), mounted.mount.kind.name()))
             .collect();
-        let policy = builtin::user_policy(kinds)?;
+        let policy = builtin::user_policy(&kinds)?;
         let acl = Arc::new(Acl::compile([&policy], Timestamp(0), &no_identity));
         *user = Some(Arc::clone(&acl));
         Ok(acl)

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, ArbiterHandle, AsyncContext, AtomicResponse, Context,
+    Actor, ActorFutureExt, Addr, ArbiterHandle, AsyncContext, AtomicResponse, Context,
     Handler, Message, WrapFuture,
 };
 use tokio::sync::oneshot;

@@ -20,7 +20,7 @@ use crate::auth::policy::PolicyName;
 use crate::auth::token::tree;
 use crate::barrier::Rows;
 use crate::clock::{Clock, Timestamp};
-use crate::engines::cubbyhole;
+use crate::engines::kv::plain::delete_cubbyhole;
 use crate::error::Error;
 use crate::store::key::{Pseudonym, Table};
 
@@ -190,8 +190,7 @@ async fn change_mounts(
             Ok(mounts)
         })
         .await?;
-    tenant.publish_mounts(&mounts);
-    Ok(())
+    tenant.publish_mounts(&mounts)
 }
 
 async fn disable(tenant: &OpenTenant, path: &str) -> Result<(), Error> {
@@ -207,8 +206,7 @@ async fn disable(tenant: &OpenTenant, path: &str) -> Result<(), Error> {
             Ok(mounts)
         })
         .await?;
-    tenant.publish_mounts(&mounts);
-    Ok(())
+    tenant.publish_mounts(&mounts)
 }
 
 /// Revokes tokens with their descendants, in as many transactions as it takes.
@@ -238,7 +236,7 @@ fn forget_cubbyholes(tenant: &OpenTenant, rows: &mut Rows<'_>, tokens: &[Pseudon
         if mounted.mount.kind == EngineKind::Cubbyhole {
             let mut rows = rows.of(mount_scope(tenant.view(), &mounted.mount));
             for token in tokens {
-                cubbyhole::delete_token(&mut rows, *token);
+                delete_cubbyhole(&mut rows, *token);
             }
         }
     }

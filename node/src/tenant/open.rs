@@ -11,7 +11,6 @@ use super::mount::{EngineKind, Mount, MountTable, Mounted};
 use crate::auth::token::entry::LifetimeLimits;
 use crate::barrier::{Rows, View};
 use crate::engines::Engine;
-use crate::engines::cubbyhole::CubbyholeEngine;
 use crate::engines::kv::KvEngine;
 use crate::engines::kv::plain::PlainEngine;
 use crate::engines::transit::TransitEngine;
@@ -98,29 +97,35 @@ impl OpenTenant {
             .view
             .run(async |rows| read_mounts(rows).await)
             .await?;
-        self.publish_mounts(&rows);
-        Ok(())
+        self.publish_mounts(&rows)
     }
 
     /// Makes these the mounts.
-    pub fn publish_mounts(&self, rows: &[Mount]) {
+    ///
+    /// # Errors
+    /// What an engine says of its mount's options.
+    pub fn publish_mounts(&self, rows: &[Mount]) -> Result<(), Error> {
         let old = self.mounts.load();
         let is_known = |mount: &Mount| {
             old.get(&mount.path)
                 .is_some_and(|mounted| mounted.mount == *mount)
         };
         if old.iter().count() == rows.len() && rows.iter().all(is_known) {
-            return;
+            return Ok(());
         }
-        let table = Mounts::new(rows.iter().map(|mount| match old.get(&mount.path) {
-            Some(mounted) if mounted.mount == *mount => Arc::clone(mounted),
-            _ => Arc::new(Mounted {
-                mount: mount.clone(),
-                engine: self.engine(mount),
-            }),
-        }));
-        self.mounts.store(Arc::new(table));
+        let mut mounts = Vec::with_capacity(rows.len());
+        for mount in rows {
+            mounts.push(match old.get(&mount.path) {
+                Some(mounted) if mounted.mount == *mount => Arc::clone(mounted),
+                _ => Arc::new(Mounted {
+                    mount: mount.clone(),
+                    engine: self.engine(mount)?,
+                }),
+            });
+        }
+        self.mounts.store(Arc::new(Mounts::new(mounts)));
         self.access.forget_all();
+        Ok(())
     }
 
     /// Drops what a commit, here or on another node, made out of date.
@@ -142,21 +147,21 @@ impl OpenTenant {
         Ok(())
     }
 
-    fn engine(&self, mount: &Mount) -> Arc<dyn Engine> {
+    fn engine(&self, mount: &Mount) -> Result<Arc<dyn Engine>, Error> {
         let view = self.view.mount(mount.id);
-        match mount.kind {
+        Ok(match mount.kind {
             EngineKind::Kv if mount.is_versioned() => {
-                Arc::new(KvEngine::new(view, &mount.options))
+                Arc::new(KvEngine::new(view, &mount.options)?)
             }
             EngineKind::Kv => Arc::new(PlainEngine::kv(view, self.lease_ttl_s(mount))),
-            EngineKind::Cubbyhole => Arc::new(CubbyholeEngine::new(view)),
+            EngineKind::Cubbyhole => Arc::new(PlainEngine::cubbyhole(view)),
             EngineKind::Transit => Arc::new(TransitEngine::new(
                 view,
                 mount.id,
                 &mount.options,
                 &self.keepers,
             )),
-        }
+        })
     }
 
     fn lease_ttl_s(&self, mount: &Mount) -> u64 {

@@ -58,10 +58,8 @@ pub fn visible_to_all(node: &Node, request: &Request) -> Result<Answer, Error> {
 /// [`Error::Denied`] when a Biscuit's checks say so.
 pub fn all(session: &Session<'_>) -> Result<Answer, Error> {
     check_biscuit(session)?;
-    let secret = session
-        .opened
-        .tenant
-        .mounts()
+    let mounts = session.opened.tenant.mounts();
+    let secret = mounts
         .iter()
         .map(|mounted| &mounted.mount)
         .filter(|mount| may_see(session, mount))

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::auth::acl::Operation;
+use crate::auth::token::id;
 use crate::engines::Reply;
 use crate::error::Error;
 use crate::fields::Fields;
@@ -15,7 +16,8 @@ use crate::http::request::Request;
 use crate::http::respond::Answer;
 use crate::http::session::{Credential, credential, principal, tenant_of};
 use crate::node::Node;
-use crate::seal::{Quorum, SealStatus};
+use crate::seal::{Quorum, SealStatus, Share};
+use crate::secret::Secret;
 use crate::tenant::Tenant;
 use crate::tenant::principal::Attempt;
 
@@ -90,18 +92,17 @@ pub async fn init(node: &Node, request: &Request) -> Result<Answer, Error> {
         .integer("secret_threshold")?
         .unwrap_or(DEFAULT_THRESHOLD);
     let made = tenant.seal().init(Quorum::new(shares, threshold)?).await?;
-    let texts = |encode: fn(&crate::seal::Share) -> crate::secret::Secret<String>| {
+    let texts = |encode: fn(&Share) -> Secret<String>| {
         made.shares
             .iter()
             .map(|share| encode(share).expose().clone())
             .collect::<Vec<_>>()
     };
-    tracing::info!(addon = %tenant.id(), shares, threshold, "initialised");
     Answer::bare(
         StatusCode::OK,
         &json!({
-            "keys": texts(crate::seal::Share::to_hex),
-            "keys_base64": texts(crate::seal::Share::to_base64url),
+            "keys": texts(Share::to_hex),
+            "keys_base64": texts(Share::to_base64url),
             "root_token": made.root_token.expose(),
         }),
     )
@@ -122,15 +123,12 @@ pub async fn unseal(node: &Node, request: &Request) -> Result<Answer, Error> {
         seal.reset().await?;
         return describe(node, &tenant);
     }
-    let share = crate::secret::Secret::new(fields.required_string(
+    let share = Secret::new(fields.required_string(
         "key",
         "'key' must be specified in request body as JSON, or 'reset' set to true",
     )?);
     let source = request.source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    let status = seal.submit(share.expose(), source).await?;
-    if !status.sealed {
-        tracing::info!(addon = %tenant.id(), "unsealed");
-    }
+    seal.submit(share.expose(), source).await?;
     describe(node, &tenant)
 }
 
@@ -144,7 +142,6 @@ pub async fn seal(node: &Node, request: &Request) -> Result<Answer, Error> {
     let tenant = tenant_of(node, request, &credential)?;
     authorize(node, request, &tenant, &credential, &fields).await?;
     tenant.seal().seal().await?;
-    tracing::info!(addon = %tenant.id(), "sealed");
     Ok(Answer::Enveloped(Reply::empty()))
 }
 
@@ -155,9 +152,7 @@ fn readable(node: &Node, request: &Request) -> Result<Arc<Tenant>, Error> {
     let tenant = tenant_of(node, request, &credential)?;
     let names_it = match &credential {
         Credential::None => false,
-        Credential::Opaque(text) => {
-            crate::auth::token::id::tag_of(text) == Some(tenant.addon().tag)
-        }
+        Credential::Opaque(text) => id::tag_of(text) == Some(tenant.addon().tag),
         Credential::Biscuit(biscuit) => tenant.biscuit_principal(biscuit)?.is_some(),
     };
     if names_it || is_default(node, &tenant) {
@@ -216,7 +211,7 @@ fn describe(node: &Node, tenant: &Tenant) -> Result<Answer, Error> {
             build_date: "",
             storage_type: node.store.properties().name,
             cluster_name: shown(node.settings.cluster_name.as_str()),
-            cluster_id: shown(()).map(|()| super::cluster_id(tenant)),
+            cluster_id: (!status.sealed).then(|| super::cluster_id(tenant)),
         },
     )
 }
