@@ -16,6 +16,7 @@ pub mod error;
 pub mod fields;
 mod http;
 pub mod id;
+pub mod metrics;
 pub mod node;
 pub mod rng;
 pub mod seal;

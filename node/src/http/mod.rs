@@ -158,16 +158,39 @@ async fn route(node: &Node, request: &Request) -> Result<Answer, Error> {
     if let Some(rest) = path.strip_prefix("conclave/addons") {
         return operator::route(node, request, rest).await;
     }
+    refuse_wrapping(request)?;
+    let started = node.clock.since_boot();
     let session = Session::open(node, request).await?;
-    let answer = match path.split_once('/') {
-        Some(("sys", rest)) => sys::route(&session, rest).await,
-        Some(("auth", rest)) => token::route(&session, rest).await,
-        _ => engines::route(&session).await,
+    let result = within(&session).await;
+    session.tenant.metrics().request(
+        session::plain_operation(request.verb).as_str(),
+        respond::status_of(&result).as_u16(),
+        node.clock.since_boot().saturating_sub(started),
+    );
+    result
+}
+
+/// The routes within an unsealed add-on.
+async fn within(session: &Session<'_>) -> Result<Answer, Error> {
+    let answer = match session.request.path.split_once('/') {
+        Some(("sys", rest)) => sys::route(session, rest).await,
+        Some(("auth", rest)) => token::route(session, rest).await,
+        _ => engines::route(session).await,
     };
     session.end_spent_token().await?;
     let answer = answer?;
     session.still_open()?;
     Ok(answer)
+}
+
+/// A caller who wants the reply wrapped must not get it plain.
+fn refuse_wrapping(request: &Request) -> Result<(), Error> {
+    match request.wrap_ttl {
+        None => Ok(()),
+        Some(_) => Err(Error::bad_request(
+            "response wrapping is not supported by this server; send the request without X-Vault-Wrap-TTL",
+        )),
+    }
 }
 
 /// A bare route with a verb that it does not have: Vault says nothing about it.

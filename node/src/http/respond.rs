@@ -43,6 +43,18 @@ impl Answer {
     }
 }
 
+/// The status that a result goes out with.
+pub fn status_of(result: &Result<Answer, Error>) -> StatusCode {
+    match result {
+        Ok(Answer::Enveloped(reply) | Answer::Flattened(reply)) if is_empty(reply) => {
+            StatusCode::NO_CONTENT
+        }
+        Ok(Answer::Enveloped(reply) | Answer::Flattened(reply)) => outcome_status(reply.outcome),
+        Ok(Answer::Bare(status, _) | Answer::Text(status, _)) => *status,
+        Err(error) => status_and_messages(error).0,
+    }
+}
+
 /// The response to a request that was answered.
 pub fn answered(answer: &Answer, request_id: &str) -> HttpResponse {
     match answer {

@@ -136,6 +136,6 @@ impl Tenants {
             settings: self.settings.seal,
         };
         let seal = SealHandle::start(&self.settings.keepers, parts).await?;
-        Ok(Tenant::new(addon, seal, opened))
+        Tenant::new(addon, seal, opened)
     }
 }

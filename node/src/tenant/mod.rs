@@ -27,6 +27,7 @@ use crate::auth::builtin;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::id::TenantId;
+use crate::metrics::TenantMetrics;
 use crate::seal::SealHandle;
 use crate::store::key::{Key, KeyRange, Part, Pseudonym, Scope, Table};
 use crate::store::{Store, transact};
@@ -42,17 +43,26 @@ pub struct Tenant {
     seal: SealHandle,
     opened: Arc<ArcSwapOption<Opened>>,
     revoked: ArcSwap<HashSet<Pseudonym>>,
+    metrics: TenantMetrics,
 }
 
 impl Tenant {
     /// An add-on whose seal is looked after by `seal`, which publishes it through `opened`.
-    pub fn new(addon: AddOn, seal: SealHandle, opened: Arc<ArcSwapOption<Opened>>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// [`Error::Bug`] when its metrics cannot be made.
+    pub fn new(
+        addon: AddOn,
+        seal: SealHandle,
+        opened: Arc<ArcSwapOption<Opened>>,
+    ) -> Result<Self, Error> {
+        Ok(Self {
             addon: ArcSwap::from_pointee(addon),
             seal,
             opened,
             revoked: ArcSwap::default(),
-        }
+            metrics: TenantMetrics::new()?,
+        })
     }
 
     /// Its id.
@@ -68,6 +78,11 @@ impl Tenant {
     /// Its seal.
     pub fn seal(&self) -> &SealHandle {
         &self.seal
+    }
+
+    /// What its requests cost.
+    pub fn metrics(&self) -> &TenantMetrics {
+        &self.metrics
     }
 
     /// The open add-on; `None` while it is sealed.

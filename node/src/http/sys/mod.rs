@@ -7,8 +7,11 @@ mod policies;
 pub mod preflight;
 pub mod seal;
 
+use actix_web::http::StatusCode;
+
 use super::respond::Answer;
 use super::session::{Session, plain_operation};
+use crate::engines::Verb;
 use crate::error::Error;
 use crate::tenant::Tenant;
 
@@ -33,6 +36,7 @@ pub async fn route(session: &Session<'_>, path: &str) -> Result<Answer, Error> {
             preflight::one(session, rest.trim_start_matches("ui/mounts/")).await
         }
         ("internal", "ui/resultant-acl") => preflight::resultant_acl(session).await,
+        ("metrics", "") => metrics(session).await,
         ("mounts", "") => mounts::list(session).await,
         ("mounts", rest) => mounts::route(session, rest).await,
         ("policies", rest) if rest == "acl" || rest.starts_with("acl/") => {
@@ -48,6 +52,27 @@ pub async fn route(session: &Session<'_>, path: &str) -> Result<Answer, Error> {
             session.authorize(operation, &fields).await?;
             Err(unsupported_path())
         }
+    }
+}
+
+/// `sys/metrics?format=prometheus`: the add-on's own metrics.
+async fn metrics(session: &Session<'_>) -> Result<Answer, Error> {
+    let request = session.request;
+    session
+        .authorize(plain_operation(request.verb), &request.query)
+        .await?;
+    if request.verb != Verb::Read {
+        return Err(Error::UnsupportedOperation);
+    }
+    match request.query.string("format")?.as_deref() {
+        Some("prometheus") => Ok(Answer::Text(
+            StatusCode::OK,
+            session.tenant.metrics().text(true)?,
+        )),
+        _ => Err(Error::invalid(
+            "format",
+            "metrics come in one format: add ?format=prometheus",
+        )),
     }
 }
 
