@@ -74,6 +74,8 @@ pub(super) struct TestStore {
     inner: EmbeddedStore,
     pub down: AtomicBool,
     pub hangs: AtomicBool,
+    /// Reads work, commits with writes do not.
+    pub full: Arc<AtomicBool>,
     /// The next commit with writes happens, but says that it may not have.
     pub doubtful: Arc<AtomicBool>,
 }
@@ -93,6 +95,8 @@ impl Store for TestStore {
         }
         Ok(Box::new(TestTransaction {
             inner: self.inner.begin().await?,
+            wrote: false,
+            full: Arc::clone(&self.full),
             doubtful: Arc::clone(&self.doubtful),
         }))
     }
@@ -112,6 +116,8 @@ impl Store for TestStore {
 
 struct TestTransaction {
     inner: Box<dyn Transaction>,
+    wrote: bool,
+    full: Arc<AtomicBool>,
     doubtful: Arc<AtomicBool>,
 }
 
@@ -131,32 +137,41 @@ impl Transaction for TestTransaction {
     }
 
     fn set(&mut self, key: &Key, value: &[u8]) {
+        self.wrote = true;
         self.inner.set(key, value);
     }
 
     fn clear(&mut self, key: &Key) {
+        self.wrote = true;
         self.inner.clear(key);
     }
 
     fn clear_range(&mut self, range: &KeyRange) {
+        self.wrote = true;
         self.inner.clear_range(range);
     }
 
     fn add(&mut self, key: &Key, delta: i64) {
+        self.wrote = true;
         self.inner.add(key, delta);
     }
 
     fn set_stamp(&mut self, key: &Key) {
+        self.wrote = true;
         self.inner.set_stamp(key);
     }
 
     fn append_change(&mut self, record: &[u8]) {
+        self.wrote = true;
         self.inner.append_change(record);
     }
 
     async fn commit(self: Box<Self>) -> Result<Stamp, StoreError> {
+        if self.wrote && self.full.load(SeqCst) {
+            return Err(StoreError::Unavailable("as told".into()));
+        }
         let stamp = self.inner.commit().await?;
-        if self.doubtful.swap(false, SeqCst) {
+        if self.wrote && self.doubtful.swap(false, SeqCst) {
             return Err(StoreError::MaybeCommitted("as told".into()));
         }
         Ok(stamp)
@@ -188,6 +203,7 @@ impl Bench {
             inner: EmbeddedStore::in_memory().unwrap(),
             down: AtomicBool::new(false),
             hangs: AtomicBool::new(false),
+            full: Arc::default(),
             doubtful: Arc::default(),
         });
         let (gate, seal) = start(tenant, &store, settings).await.unwrap();

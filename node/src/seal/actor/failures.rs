@@ -1,10 +1,10 @@
 //! A seal whose store, gate or callers misbehave.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use super::MAILBOX;
-use super::doubles::{Bench, SOURCE, eventually, start};
+use super::doubles::{Bench, SOURCE, TestStore, eventually, start};
 use crate::error::Error;
 use crate::id::{SealEpoch, TenantId};
 use crate::rng::OsRandom;
@@ -20,15 +20,16 @@ async fn last_answer(bench: &Bench, initialized: &Initialized) -> Error {
 
 #[actix::test]
 async fn a_seal_without_a_store_drops_the_keys_and_is_made_durable_later() {
-    for hanging in [false, true] {
+    let faults: [fn(&TestStore) -> &AtomicBool; 3] = [
+        |store| &store.down,
+        |store| &store.hangs,
+        |store| &store.full,
+    ];
+    for fault in faults {
         let bench = Bench::new().await;
         let initialized = bench.init().await;
         bench.unseal(&initialized).await;
-        let fault = if hanging {
-            &bench.store.hangs
-        } else {
-            &bench.store.down
-        };
+        let fault = fault(&bench.store);
         fault.store(true, SeqCst);
 
         let answer = bench.seal.seal().await.unwrap_err();
@@ -36,8 +37,11 @@ async fn a_seal_without_a_store_drops_the_keys_and_is_made_durable_later() {
         assert!(answer.to_string().contains("not yet durable"), "{answer}");
         assert!(!bench.gate.is_open());
         assert!(bench.seal.status().sealed);
-        let refused = bench.give(&initialized, 0).await.unwrap_err();
-        assert!(matches!(refused, Error::Unavailable(_)));
+        for index in 0..3 {
+            let refused = bench.give(&initialized, index).await.unwrap_err();
+            assert!(matches!(refused, Error::Unavailable(_)));
+        }
+        assert!(!bench.gate.is_open(), "no unseal at the old epoch");
 
         fault.store(false, SeqCst);
         eventually(async || stored_epoch(&bench).await == SealEpoch(2)).await;
@@ -67,6 +71,7 @@ async fn a_commit_in_doubt_is_neither_lost_nor_done_twice() {
     bench.unseal(&initialized).await;
     bench.store.doubtful.store(true, SeqCst);
     bench.seal.seal().await.unwrap();
+    assert!(!bench.store.doubtful.load(SeqCst), "there was a doubt");
     assert_eq!(stored_epoch(&bench).await, SealEpoch(2));
 }
 
