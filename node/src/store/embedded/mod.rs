@@ -32,7 +32,7 @@ use self::committer::Committer;
 use self::conflict::ReadSet;
 use self::queue::Queue;
 use self::snapshot::Snapshot;
-use self::transaction::EmbeddedTransaction;
+use self::transaction::{EmbeddedTransaction, TRANSACTION_BYTES};
 use super::key::Key;
 use super::{Change, Properties, Stamp, Store, StoreError, Transaction};
 
@@ -164,6 +164,8 @@ impl Store for EmbeddedStore {
         Properties {
             name: self.name,
             doubtful_commits: false,
+            max_value_bytes: TRANSACTION_BYTES / 2,
+            max_transaction_bytes: TRANSACTION_BYTES,
         }
     }
 
