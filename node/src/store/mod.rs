@@ -7,7 +7,7 @@
 
 pub mod change;
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 pub mod embedded;
 pub mod key;
 mod transact;
@@ -80,6 +80,10 @@ pub struct Properties {
     pub name: &'static str,
     /// Whether a commit can be in doubt. Where it cannot, idempotency rows are not written.
     pub doubtful_commits: bool,
+    /// The longest value that fits into one row, in bytes.
+    pub max_value_bytes: usize,
+    /// How much one transaction may read and write, keys included, in bytes.
+    pub max_transaction_bytes: usize,
 }
 
 /// An ordered key-value store with strictly serializable transactions.

@@ -1,61 +1,53 @@
-//! The one thread that writes: takes what waits, lets those win that read nothing stale, writes the winners in one
-//! transaction of the file, and only then tells anybody.
+//! The one thread that commits: takes what waits, lets those win that read nothing stale, has the winners written, and
+//! only then tells anybody.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
-use redb::{CommitError, Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
 use tokio::sync::oneshot;
 
-use super::super::key::Key;
 use super::super::{Stamp, StoreError};
 use super::Shared;
-use super::buffer::{Mutation, WriteBuffer, counter_plus};
+use super::buffer::WriteBuffer;
 use super::conflict::ConflictLog;
 use super::queue::Request;
-use super::snapshot::{ROWS, Snapshot, failed, guarded, stamp};
+use super::snapshot::{Snapshot, stamp};
+use super::writer::{Failure, Writer};
 
-/// What the file says about itself.
-pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
-/// In [`META`]: the stamp of the last commit.
-pub(super) const LAST_STAMP: &str = "last_stamp";
+/// How long to wait between two tries to open the file again, say until a full disk has room.
+const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
+const CLOSED: &str = "it is closed";
 
 /// See the module's documentation.
 pub(super) struct Committer {
-    database: Database,
+    writer: Writer,
     shared: Arc<Shared>,
     log: ConflictLog,
     version: u64,
-    quick_repair: bool,
 }
 
-/// A validated transaction.
+/// A transaction that read nothing stale.
 struct Winner {
     writes: WriteBuffer,
     reply: oneshot::Sender<Result<Stamp, StoreError>>,
 }
 
-/// Why a group was not written.
-enum Failure {
-    /// Nothing was written, and the store goes on.
-    RolledBack(StoreError),
-    /// It may have been written. Only opening the file anew tells.
-    Lost(String),
-}
+/// Why the committer ends: the store was closed, or its file cannot be opened again.
+struct Ended(String);
 
 impl Committer {
-    pub(super) fn new(database: Database, shared: Arc<Shared>, quick_repair: bool) -> Self {
+    pub(super) fn new(writer: Writer, shared: Arc<Shared>) -> Self {
         let version = shared.snapshot.load().version();
         Self {
-            database,
+            writer,
             shared,
             log: ConflictLog::starting_at(version),
             version,
-            quick_repair,
         }
     }
 
-    /// Commits until the queue is closed and empty, or the file fails. Callers still waiting then are told.
+    /// Commits until the queue is closed and empty, or the file is lost for good. Callers still waiting then are told.
     pub(super) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -65,43 +57,21 @@ impl Committer {
             Ok(())
         }));
         let reason = match outcome {
-            Ok(Ok(())) => "it is closed".to_owned(),
-            Ok(Err(reason)) => reason,
-            Err(_) => "the committer failed".to_owned(),
+            Ok(Ok(())) => CLOSED.to_owned(),
+            Ok(Err(Ended(reason))) => reason,
+            Err(_) => "its committer failed".to_owned(),
         };
-        shared.fail(reason);
+        shared.stop(reason);
+        shared.queue.close();
+        drop(shared.queue.take_waiting());
     }
 
-    fn commit_group(&mut self, group: Vec<Request>) -> Result<(), String> {
+    fn commit_group(&mut self, group: Vec<Request>) -> Result<(), Ended> {
         let winners = self.validate(group);
-        match self.write(&winners) {
-            Ok(snapshot) => self.acknowledge(winners, snapshot),
-            Err(Failure::Lost(reason)) => return Err(reason),
-            Err(Failure::RolledBack(error)) => match <[Winner; 1]>::try_from(winners) {
-                Ok([winner]) => winner.answer(Err(error)),
-                // One of them touched a damaged page. The others must not fail with it.
-                Err(winners) => {
-                    for winner in winners {
-                        self.commit_alone(winner)?;
-                    }
-                }
-            },
+        if winners.is_empty() {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    fn commit_alone(&mut self, winner: Winner) -> Result<(), String> {
-        self.remember(&winner.writes);
-        let winners = [winner];
-        match self.write(&winners) {
-            Ok(snapshot) => self.acknowledge(winners, snapshot),
-            Err(Failure::Lost(reason)) => return Err(reason),
-            Err(Failure::RolledBack(error)) => {
-                let [winner] = winners;
-                winner.answer(Err(error));
-            }
-        }
-        Ok(())
+        self.commit(winners)
     }
 
     /// Answers the losers and returns the winners.
@@ -115,7 +85,7 @@ impl Committer {
         } in group
         {
             if self.log.conflicts(&reads, read_version) {
-                let _ = reply.send(Err(StoreError::Conflict));
+                answer(reply, Err(StoreError::Conflict));
                 continue;
             }
             self.remember(&writes);
@@ -135,141 +105,94 @@ impl Committer {
         }
     }
 
-    /// Writes the winners as the next version, and waits until the disk has them.
-    fn write(&self, winners: &[Winner]) -> Result<Snapshot, Failure> {
-        let version = self.version + 1;
-        let last = stamp(
-            version,
-            u16::try_from(winners.len().saturating_sub(1)).unwrap_or(u16::MAX),
-        );
-        let applied = catch_unwind(AssertUnwindSafe(|| {
-            let mut transaction = self.database.begin_write().map_err(failed)?;
-            transaction.set_quick_repair(self.quick_repair);
-            {
-                let mut rows = transaction.open_table(ROWS).map_err(failed)?;
-                for (order, winner) in (0..).zip(winners) {
-                    apply(&mut rows, &winner.writes, stamp(version, order)).map_err(failed)?;
-                }
-                let mut meta = transaction.open_table(META).map_err(failed)?;
-                meta.insert(LAST_STAMP, last.0.as_slice()).map_err(failed)?;
+    fn commit(&mut self, winners: Vec<Winner>) -> Result<(), Ended> {
+        let writes = winners.iter().map(|winner| &winner.writes);
+        match self.writer.write(self.version + 1, writes) {
+            Ok(snapshot) => {
+                self.acknowledge(winners, snapshot);
+                Ok(())
             }
-            Ok(transaction)
-        }));
-        let transaction = match applied {
-            Ok(Ok(transaction)) => transaction,
-            Ok(Err(StoreError::Unavailable(reason))) => return Err(Failure::Lost(reason)),
-            Ok(Err(error)) => return Err(Failure::RolledBack(error)),
-            Err(_) => {
-                return Err(Failure::RolledBack(StoreError::Corrupt(
-                    "a page of the file cannot be written".into(),
-                )));
+            Err(Failure::RolledBack(error)) => self.isolate(winners, error),
+            Err(Failure::Broken(error)) => {
+                self.recover(&error.to_string())?;
+                self.isolate(winners, error)
             }
-        };
-        let committed = catch_unwind(AssertUnwindSafe(|| {
-            transaction.commit().map_err(|error| match error {
-                CommitError::TransactionPoisoned => {
-                    Failure::RolledBack(StoreError::Corrupt(error.to_string()))
+            Err(Failure::Lost(reason)) => {
+                for winner in winners {
+                    answer(winner.reply, Err(StoreError::Unavailable(reason.clone())));
                 }
-                error => Failure::Lost(error.to_string()),
-            })?;
-            snapshot(&self.database, last).map_err(|error| Failure::Lost(error.to_string()))
-        }));
-        committed.unwrap_or_else(|_| Err(Failure::Lost("the commit failed half-way".into())))
+                self.recover(&reason)
+            }
+        }
     }
 
-    fn acknowledge(&mut self, winners: impl IntoIterator<Item = Winner>, snapshot: Snapshot) {
+    /// Finds out which of a rolled-back group cannot be committed, so that the others do not fail with it. They were
+    /// found not to conflict with each other, so one after the other is as good as together.
+    fn isolate(&mut self, winners: Vec<Winner>, error: StoreError) -> Result<(), Ended> {
+        match <[Winner; 1]>::try_from(winners) {
+            Ok([winner]) => {
+                answer(winner.reply, Err(error));
+                Ok(())
+            }
+            Err(winners) => winners.into_iter().try_for_each(|winner| {
+                self.remember(&winner.writes);
+                self.commit(vec![winner])
+            }),
+        }
+    }
+
+    /// Shows everybody the new state, then tells the winners.
+    fn acknowledge(&mut self, winners: Vec<Winner>, snapshot: Snapshot) {
         self.version += 1;
         self.shared.snapshot.store(Arc::new(snapshot));
-        let mut last_change = None;
-        let mut answers = Vec::new();
-        for (order, winner) in (0..).zip(winners) {
-            let stamp = stamp(self.version, order);
-            if !winner.writes.changes().is_empty() {
-                last_change = Some(stamp);
+        let winners: Vec<_> = (0..)
+            .zip(winners)
+            .map(|(order, winner)| (stamp(self.version, order), winner))
+            .collect();
+        let last_change = winners
+            .iter()
+            .rfind(|(_, winner)| !winner.writes.changes().is_empty());
+        if let Some((stamp, _)) = last_change {
+            self.shared.last_change.send_replace(*stamp);
+        }
+        for (stamp, winner) in winners {
+            answer(winner.reply, Ok(stamp));
+        }
+    }
+
+    /// Opens the file again, trying until it works, or the store is closed, or there is no hope.
+    fn recover(&mut self, reason: &str) -> Result<(), Ended> {
+        tracing::error!(reason, "the store has failed and opens its file again");
+        loop {
+            match self.reopen() {
+                Ok(()) => return Ok(()),
+                Err(StoreError::Unavailable(reason)) => self.shared.stop(reason),
+                Err(error) => return Err(Ended(error.to_string())),
             }
-            answers.push((winner, stamp));
-        }
-        if let Some(stamp) = last_change {
-            self.shared.last_change.send_replace(stamp);
-        }
-        for (winner, stamp) in answers {
-            winner.answer(Ok(stamp));
-        }
-    }
-}
-
-impl Winner {
-    fn answer(self, answer: Result<Stamp, StoreError>) {
-        // A caller that has gone away does not hear it.
-        let _ = self.reply.send(answer);
-    }
-}
-
-/// Does one transaction's writes.
-fn apply(
-    rows: &mut Table<'_, &'static [u8], &'static [u8]>,
-    writes: &WriteBuffer,
-    stamp: Stamp,
-) -> Result<(), redb::StorageError> {
-    for (begin, end) in writes.cleared() {
-        rows.retain_in(begin..end, |_, _| false)?;
-    }
-    for (key, mutation) in writes.rows() {
-        let key = key.as_slice();
-        match mutation {
-            Mutation::Set(value) => drop(rows.insert(key, value.as_slice())?),
-            Mutation::Clear => drop(rows.remove(key)?),
-            Mutation::Stamp => drop(rows.insert(key, stamp.0.as_slice())?),
-            Mutation::Add(delta) => {
-                let sum = counter_plus(
-                    rows.get(key)?
-                        .map(|value| value.value().to_vec())
-                        .as_deref(),
-                    *delta,
-                );
-                rows.insert(key, sum.as_slice())?;
+            for request in self.shared.queue.take_waiting() {
+                answer(request.reply, Err(self.shared.why_unavailable()));
+            }
+            if self.shared.queue.wait_until_closed(REOPEN_INTERVAL) {
+                return Err(Ended(CLOSED.into()));
             }
         }
     }
-    for (index, record) in (0..).zip(writes.changes()) {
-        rows.insert(Key::change(stamp, index).as_bytes(), record.as_slice())?;
+
+    fn reopen(&mut self) -> Result<(), StoreError> {
+        let snapshot = self.writer.reopen()?;
+        if snapshot.version() < self.version {
+            return Err(StoreError::Corrupt(
+                "acknowledged commits are gone from the file".into(),
+            ));
+        }
+        self.version = snapshot.version();
+        // What was written while nobody listened is not in the log: older transactions conflict.
+        self.log = ConflictLog::starting_at(self.version);
+        self.shared.resume(snapshot)
     }
-    Ok(())
 }
 
-/// Makes the tables of a new file, and returns the stamp of the last commit.
-pub(super) fn prepare(database: &Database) -> Result<Stamp, StoreError> {
-    guarded(|| {
-        let transaction = database.begin_write().map_err(failed)?;
-        let last = {
-            transaction.open_table(ROWS).map_err(failed)?;
-            let mut meta = transaction.open_table(META).map_err(failed)?;
-            let last = meta
-                .get(LAST_STAMP)
-                .map_err(failed)?
-                .map(|stamp| stamp.value().to_vec());
-            match last {
-                Some(stamp) => <[u8; 10]>::try_from(stamp)
-                    .map(Stamp)
-                    .map_err(|_| StoreError::Corrupt("the last stamp is not one".into()))?,
-                None => {
-                    meta.insert(LAST_STAMP, Stamp::default().0.as_slice())
-                        .map_err(failed)?;
-                    Stamp::default()
-                }
-            }
-        };
-        transaction.commit().map_err(failed)?;
-        Ok(last)
-    })
-}
-
-/// The state of the file after its last commit, which was `stamp`.
-pub(super) fn snapshot(database: &Database, stamp: Stamp) -> Result<Snapshot, StoreError> {
-    let table = database
-        .begin_read()
-        .map_err(failed)?
-        .open_table(ROWS)
-        .map_err(failed)?;
-    Ok(Snapshot::new(table, stamp))
+fn answer(reply: oneshot::Sender<Result<Stamp, StoreError>>, outcome: Result<Stamp, StoreError>) {
+    // A caller that has gone away does not hear it.
+    let _ = reply.send(outcome);
 }

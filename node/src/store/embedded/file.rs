@@ -1,59 +1,132 @@
-//! The file on disk: made for its owner only, opened by one process at a time.
+//! The file on disk: made for its owner only and complete or not at all, opened by one process at a time.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError};
 
 use super::super::StoreError;
-use super::EmbeddedOptions;
+use super::checked_file::CheckedFile;
 use super::snapshot::{failed, guarded};
+use super::{EmbeddedOptions, writer};
 
-/// Opens or makes the file at `path` in `folder`.
-pub(super) fn open(
-    folder: &Path,
-    path: &Path,
+/// The name of the file in the data folder.
+pub const FILE_NAME: &str = "conclave.store";
+/// The file while it is being made. A crash leaves it behind, and the next start makes it anew.
+const UNFINISHED_NAME: &str = "conclave.store.new";
+
+/// Where the file is and how to open it.
+pub(super) struct Location {
+    folder: PathBuf,
+    path: PathBuf,
     options: EmbeddedOptions,
-) -> Result<Database, StoreError> {
-    let file =
-        open_file(folder, path).map_err(|error| StoreError::Unavailable(error.to_string()))?;
-    guarded(|| {
-        let backend = FileBackend::new(file).map_err(refused)?;
-        Database::builder()
-            .set_cache_size(options.cache_bytes)
-            .create_with_backend(backend)
-            .map_err(refused)
-    })
+    /// Whether the system ever failed to sync the file. Its cache may then show what the disk does not have, so the
+    /// file is not opened again by this process.
+    sync_failed: Arc<AtomicBool>,
 }
 
-fn open_file(folder: &Path, path: &Path) -> io::Result<File> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
-    let is_new = !path.try_exists()?;
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)?;
-    if is_new {
-        // Without this, a power cut could take the file's name away and leave its acknowledged commits nowhere.
-        File::open(folder)?.sync_all()?;
+impl Location {
+    pub(super) fn new(folder: &Path, options: EmbeddedOptions) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            path: folder.join(FILE_NAME),
+            options,
+            sync_failed: Arc::default(),
+        }
     }
-    Ok(file)
+
+    /// Opens the file, making it and the folder where they are missing.
+    ///
+    /// # Errors
+    /// One line that names the file and says what is wrong with it.
+    pub(super) fn open(&self) -> Result<Database, StoreError> {
+        if self.sync_failed.load(Ordering::Acquire) {
+            let what = "the disk did not keep what was written; check it, then start again";
+            return Err(self.name_in(StoreError::Corrupt(what.into())));
+        }
+        let opened = guarded(|| {
+            if !self.path.try_exists().map_err(io_failed)? {
+                self.create()?;
+            }
+            self.open_database(&self.path, false)
+        });
+        opened.map_err(|error| self.name_in(error))
+    }
+
+    /// Puts the file's name in front of an error.
+    pub(super) fn name_in(&self, error: StoreError) -> StoreError {
+        let name = |what: String| format!("{}: {what}", self.path.display());
+        match error {
+            StoreError::Unavailable(what) => StoreError::Unavailable(name(what)),
+            StoreError::Corrupt(what) => StoreError::Corrupt(name(what)),
+            other => other,
+        }
+    }
+
+    fn create(&self) -> Result<(), StoreError> {
+        let mut folder = DirBuilder::new();
+        folder
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder)
+            .map_err(io_failed)?;
+        let folder = File::open(&self.folder).map_err(io_failed)?;
+        // Two processes that start at once must not make it twice.
+        folder.lock().map_err(io_failed)?;
+        if self.path.try_exists().map_err(io_failed)? {
+            return Ok(());
+        }
+        let unfinished = self.folder.join(UNFINISHED_NAME);
+        let database = self.open_database(&unfinished, true)?;
+        writer::prepare(&database)?;
+        drop(database);
+        std::fs::rename(&unfinished, &self.path).map_err(io_failed)?;
+        // Without this, a power cut could take the name away, and with it acknowledged commits.
+        folder.sync_all().map_err(io_failed)
+    }
+
+    fn open_database(&self, path: &Path, anew: bool) -> Result<Database, StoreError> {
+        let mut open = OpenOptions::new();
+        open.read(true).write(true).create(anew).mode(0o600);
+        let file = open.open(path).map_err(io_failed)?;
+        // Before anything is read: what another process is writing would look damaged. redb locks the file as well.
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => in_use(),
+            TryLockError::Error(error) => io_failed(error),
+        })?;
+        if anew {
+            file.set_len(0).map_err(io_failed)?;
+        } else if file.metadata().map_err(io_failed)?.len() == 0 {
+            return Err(StoreError::Corrupt(
+                "the file is empty, which no store is".into(),
+            ));
+        }
+        let file = FileBackend::new(file).map_err(refused)?;
+        let file = CheckedFile::open(file, Arc::clone(&self.sync_failed)).map_err(io_failed)?;
+        let mut builder = Database::builder();
+        builder
+            .set_cache_size(self.options.cache_bytes)
+            .create_with_backend(file)
+            .map_err(refused)
+    }
+}
+
+fn in_use() -> StoreError {
+    StoreError::Unavailable("the file is in use by another process".into())
 }
 
 fn refused(error: DatabaseError) -> StoreError {
     match error {
-        DatabaseError::DatabaseAlreadyOpen => {
-            StoreError::Unavailable("it is in use by another process".into())
-        }
+        DatabaseError::DatabaseAlreadyOpen => in_use(),
         error => failed(error),
     }
+}
+
+fn io_failed(error: io::Error) -> StoreError {
+    failed(redb::Error::Io(error))
 }

@@ -9,19 +9,21 @@
 //! everybody is told [`StoreError::Unavailable`]; nothing hangs.
 
 mod buffer;
+mod checked_file;
 mod committer;
 mod conflict;
+mod feed;
 mod file;
 mod queue;
 mod snapshot;
 mod transaction;
+mod writer;
 
-use std::borrow::Borrow;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use redb::Database;
 use redb::backends::InMemoryBackend;
@@ -30,14 +32,15 @@ use tokio::sync::watch;
 use self::buffer::WriteBuffer;
 use self::committer::Committer;
 use self::conflict::ReadSet;
+use self::file::Location;
 use self::queue::Queue;
 use self::snapshot::Snapshot;
-use self::transaction::EmbeddedTransaction;
+use self::transaction::{EmbeddedTransaction, TRANSACTION_BYTES};
+use self::writer::{Reopen, Writer};
 use super::key::Key;
 use super::{Change, Properties, Stamp, Store, StoreError, Transaction};
 
-/// The name of the file in the data folder.
-pub const FILE_NAME: &str = "conclave.store";
+pub use self::file::FILE_NAME;
 
 /// How to open the store.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +71,7 @@ struct Shared {
     queue: Queue,
     last_change: watch::Sender<Stamp>,
     /// Why the store has stopped.
-    failure: OnceLock<String>,
+    failure: ArcSwapOption<String>,
 }
 
 impl EmbeddedStore {
@@ -77,10 +80,14 @@ impl EmbeddedStore {
     /// # Errors
     /// One line that says what is wrong with the folder or the file.
     pub fn open(folder: &Path, options: EmbeddedOptions) -> Result<Self, StoreError> {
-        let path = folder.join(FILE_NAME);
-        let database =
-            file::open(folder, &path, options).map_err(|error| name_file(error, &path))?;
-        Self::start("embedded", database, true).map_err(|error| name_file(error, &path))
+        let location = Location::new(folder, options);
+        let database = location.open()?;
+        Self::start(
+            "embedded",
+            database,
+            true,
+            Box::new(move || location.open()),
+        )
     }
 
     /// An empty store that forgets everything when dropped.
@@ -88,29 +95,30 @@ impl EmbeddedStore {
     /// # Errors
     /// None that would be expected.
     pub fn in_memory() -> Result<Self, StoreError> {
-        // The backend is memory already; the cache saves locking it.
         let database = Database::builder()
+            // The backend is memory already; the cache saves locking it.
             .set_cache_size(16 * 1024 * 1024)
             .create_with_backend(InMemoryBackend::new())
             .map_err(snapshot::failed)?;
-        Self::start("inmem", database, false)
+        let gone = || Err(StoreError::Corrupt("it was held in memory".into()));
+        Self::start("inmem", database, false, Box::new(gone))
     }
 
     fn start(
         name: &'static str,
         database: Database,
         quick_repair: bool,
+        reopen: Reopen,
     ) -> Result<Self, StoreError> {
-        let last = committer::prepare(&database)?;
-        let snapshot = committer::snapshot(&database, last)?;
-        let changes = last_change(&snapshot)?;
+        let (writer, snapshot) = Writer::new(database, reopen, quick_repair)?;
+        let last_change = feed::last_change(&snapshot)?;
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(snapshot),
             queue: Queue::new(),
-            last_change: watch::Sender::new(changes),
-            failure: OnceLock::new(),
+            last_change: watch::Sender::new(last_change),
+            failure: ArcSwapOption::empty(),
         });
-        let committer = Committer::new(database, Arc::clone(&shared), quick_repair);
+        let committer = Committer::new(writer, Arc::clone(&shared));
         let committer = std::thread::Builder::new()
             .name("store-committer".into())
             .spawn(move || committer.run())
@@ -134,27 +142,40 @@ impl Drop for EmbeddedStore {
 }
 
 impl Shared {
-    /// Stops the store: whoever waits and whoever comes is told the reason.
-    fn fail(&self, reason: String) {
-        let _ = self.failure.set(reason);
-        self.queue.abandon();
+    /// Stops the store: whoever waits for a change and whoever comes is told the reason.
+    fn stop(&self, reason: String) {
+        self.failure.store(Some(Arc::new(reason)));
         self.last_change.send_modify(|_| {});
     }
 
+    /// Shows a state that was read anew from the file, and lets everybody in again.
+    fn resume(&self, snapshot: Snapshot) -> Result<(), StoreError> {
+        self.last_change.send_replace(feed::last_change(&snapshot)?);
+        self.snapshot.store(Arc::new(snapshot));
+        self.failure.store(None);
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), StoreError> {
-        match self.failure.get() {
-            None => Ok(()),
-            Some(_) => Err(self.why_unavailable()),
+        if self.failure.load().is_some() {
+            return Err(self.why_unavailable());
         }
+        Ok(())
     }
 
     fn why_unavailable(&self) -> StoreError {
+        let reason = self.failure.load();
         StoreError::Unavailable(
-            self.failure
-                .get()
-                .map_or("it is closed", String::as_str)
-                .to_owned(),
+            reason
+                .as_ref()
+                .map_or("it is closed".into(), |reason| reason.to_string()),
         )
+    }
+
+    /// The state that new transactions see.
+    fn current(&self) -> Result<Arc<Snapshot>, StoreError> {
+        self.check()?;
+        Ok(self.snapshot.load_full())
     }
 }
 
@@ -164,12 +185,13 @@ impl Store for EmbeddedStore {
         Properties {
             name: self.name,
             doubtful_commits: false,
+            max_value_bytes: TRANSACTION_BYTES / 2,
+            max_transaction_bytes: TRANSACTION_BYTES,
         }
     }
 
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
-        self.shared.check()?;
-        let snapshot = self.shared.snapshot.load_full();
+        let snapshot = self.shared.current()?;
         Ok(Box::new(EmbeddedTransaction::new(
             Arc::clone(&self.shared),
             snapshot,
@@ -177,17 +199,12 @@ impl Store for EmbeddedStore {
     }
 
     async fn changes_after(&self, after: Stamp, limit: usize) -> Result<Vec<Change>, StoreError> {
-        self.shared.check()?;
-        let range = Key::changes_after(after);
-        let snapshot = self.shared.snapshot.load_full();
-        snapshot.scan((&range.begin, &range.end), false, |rows| {
-            whole_commits(rows, limit)
-        })
+        feed::changes_after(self.shared.current()?.as_ref(), after, limit)
     }
 
     async fn wait_for_change(&self, after: Stamp) -> Result<(), StoreError> {
         let mut last_change = self.shared.last_change.subscribe();
-        let stopped = || self.shared.failure.get().is_some();
+        let stopped = || self.shared.failure.load().is_some();
         // The sender lives in `shared`, so the wait ends by the condition.
         let _ = last_change
             .wait_for(|stamp| *stamp > after || stopped())
@@ -203,60 +220,6 @@ impl Store for EmbeddedStore {
             .commit(writes, ReadSet::default(), 0)
             .await
             .map(drop)
-    }
-}
-
-/// The stamp of the newest record in the change feed.
-fn last_change(snapshot: &Snapshot) -> Result<Stamp, StoreError> {
-    let range = Key::changes_after(Stamp::default());
-    snapshot.scan((&range.begin, &range.end), true, |rows| {
-        rows.next().map_or(Ok(Stamp::default()), |row| {
-            let (key, _) = row?;
-            Key::from_stored(<_ as Borrow<[u8]>>::borrow(&key).to_vec()).change_stamp()
-        })
-    })
-}
-
-/// Decodes change records until `limit`, without splitting a commit.
-fn whole_commits(
-    rows: &mut dyn Iterator<Item = snapshot::StoredRow>,
-    limit: usize,
-) -> Result<Vec<Change>, StoreError> {
-    let mut changes: Vec<Change> = Vec::new();
-    for row in rows {
-        let (key, record) = row?;
-        let stamp = Key::from_stored(<_ as Borrow<[u8]>>::borrow(&key).to_vec()).change_stamp()?;
-        if changes.len() >= limit {
-            let first_of_its_commit =
-                |changes: &[Change]| changes.last().is_none_or(|last| last.stamp != stamp);
-            if first_of_its_commit(&changes) {
-                break;
-            }
-            // The limit falls inside this commit. It is left for the next call, unless nothing else was found.
-            let complete = changes
-                .iter()
-                .take_while(|change| change.stamp != stamp)
-                .count();
-            if complete > 0 {
-                changes.truncate(complete);
-                break;
-            }
-        }
-        changes.push(Change {
-            stamp,
-            record: <_ as Borrow<[u8]>>::borrow(&record).to_vec(),
-        });
-    }
-    Ok(changes)
-}
-
-/// Puts the file's name in front of an error.
-fn name_file(error: StoreError, path: &Path) -> StoreError {
-    let name = |what: String| format!("{}: {what}", path.display());
-    match error {
-        StoreError::Unavailable(what) => StoreError::Unavailable(name(what)),
-        StoreError::Corrupt(what) => StoreError::Corrupt(name(what)),
-        other => other,
     }
 }
 

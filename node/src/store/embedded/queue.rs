@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -104,10 +105,19 @@ impl Queue {
         self.filled.notify_all();
     }
 
-    /// Takes no more requests and drops those that wait, which tells their callers.
-    pub(super) fn abandon(&self) {
-        self.close();
+    /// Takes everything that waits, without waiting.
+    pub(super) fn take_waiting(&self) -> Vec<Request> {
         let waiting = std::mem::take(&mut self.state.lock().waiting);
-        drop(waiting);
+        waiting.into_iter().map(|(request, _)| request).collect()
+    }
+
+    /// Waits at most that long, and says whether the queue is closed.
+    pub(super) fn wait_until_closed(&self, at_most: Duration) -> bool {
+        let mut state = self.state.lock();
+        // New requests wake this as well; whoever calls it again then looks after them sooner.
+        if !state.closed {
+            self.filled.wait_for(&mut state, at_most);
+        }
+        state.closed
     }
 }

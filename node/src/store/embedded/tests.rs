@@ -24,3 +24,28 @@ async fn what_was_committed_is_read_after_reopening() {
         .unwrap();
     }
 }
+
+mod in_memory {
+    use std::sync::Arc;
+
+    use super::*;
+
+    crate::store::contract::suite!(async {
+        (
+            Arc::new(EmbeddedStore::in_memory().unwrap()) as Arc<dyn Store>,
+            (),
+        )
+    });
+}
+
+mod on_disk {
+    use std::sync::Arc;
+
+    use super::*;
+
+    crate::store::contract::suite!(async {
+        let folder = tempfile::tempdir().unwrap();
+        let store = EmbeddedStore::open(folder.path(), EmbeddedOptions::default()).unwrap();
+        (Arc::new(store) as Arc<dyn Store>, folder)
+    });
+}
