@@ -69,7 +69,7 @@ pub async fn route(node: &Node, request: &Request, rest: &str) -> Result<Answer,
                 }
                 Verb::Delete => {
                     let addon = registry::delete(node.store.as_ref(), name).await?;
-                    node.tenants.renew().await?;
+                    node.tenants.renew(addon.id).await?;
                     tracing::info!(id = %addon.id, name = addon.name, "deleted an add-on");
                     Ok(Answer::Enveloped(Reply::empty()))
                 }
@@ -99,7 +99,7 @@ async fn create(node: &Node, request: &Request) -> Result<Answer, Error> {
     let org = fields.required_string("org", "org is missing")?;
     let now = node.clock.now();
     let addon = registry::create(node.store.as_ref(), &node.random, now, &name, &org).await?;
-    node.tenants.renew().await?;
+    node.tenants.renew(addon.id).await?;
     tracing::info!(id = %addon.id, name, "made an add-on");
     show(&addon)
 }

@@ -38,11 +38,27 @@ pub struct Tenants {
     renewing: Mutex<()>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Index {
     by_id: HashMap<TenantId, Arc<Tenant>>,
     by_tag: HashMap<[u8; 8], Arc<Tenant>>,
     by_name: HashMap<String, Arc<Tenant>>,
+}
+
+impl Index {
+    fn insert(&mut self, tenant: Arc<Tenant>) {
+        let addon = tenant.addon();
+        self.by_id.insert(addon.id, Arc::clone(&tenant));
+        self.by_tag.insert(addon.tag, Arc::clone(&tenant));
+        self.by_name.insert(addon.name.clone(), tenant);
+    }
+
+    fn remove(&mut self, tenant: &Tenant) {
+        let addon = tenant.addon();
+        self.by_id.remove(&addon.id);
+        self.by_tag.remove(&addon.tag);
+        self.by_name.remove(&addon.name);
+    }
 }
 
 impl Tenants {
@@ -62,35 +78,50 @@ impl Tenants {
             index: ArcSwap::default(),
             renewing: Mutex::new(()),
         };
-        tenants.renew().await?;
+        let mut index = Index::default();
+        for addon in registry::list(tenants.store.as_ref()).await? {
+            let tenant = Arc::new(tenants.start(addon.clone()).await?);
+            tenant.refresh(tenants.store.as_ref(), addon).await?;
+            index.insert(tenant);
+        }
+        tenants.index.store(Arc::new(index));
         Ok(tenants)
     }
 
-    /// Reads the registry again: new add-ons appear, deleted ones are dropped with their keys.
+    /// Reads one add-on's registry row again: it appears, changes, or is dropped with its keys.
     ///
     /// # Errors
     /// What the store says.
-    pub async fn renew(&self) -> Result<(), Error> {
+    pub async fn renew(&self, id: TenantId) -> Result<(), Error> {
         let _renewing = self.renewing.lock().await;
-        let old = self.index.load_full();
-        let mut index = Index::default();
-        for addon in registry::list(self.store.as_ref()).await? {
-            let tenant = match old.by_id.get(&addon.id) {
-                Some(tenant) => Arc::clone(tenant),
-                None => Arc::new(self.start(addon.clone()).await?),
-            };
-            tenant.refresh(self.store.as_ref(), addon.clone()).await?;
-            index.by_id.insert(addon.id, Arc::clone(&tenant));
-            index.by_tag.insert(addon.tag, Arc::clone(&tenant));
-            index.by_name.insert(addon.name, tenant);
-        }
-        for (id, tenant) in &old.by_id {
-            if !index.by_id.contains_key(id) {
-                tenant.opened.store(None);
+        let known = self.by_id(id);
+        match registry::find(self.store.as_ref(), &id.to_string()).await {
+            Ok(addon) => {
+                let tenant = match known {
+                    Some(tenant) => tenant,
+                    None => Arc::new(self.start(addon.clone()).await?),
+                };
+                tenant.refresh(self.store.as_ref(), addon).await?;
+                self.index.rcu(|index| {
+                    let mut index = Index::clone(index);
+                    index.insert(Arc::clone(&tenant));
+                    index
+                });
+                Ok(())
             }
+            Err(Error::NotFound(_)) => {
+                if let Some(tenant) = known {
+                    self.index.rcu(|index| {
+                        let mut index = Index::clone(index);
+                        index.remove(&tenant);
+                        index
+                    });
+                    tenant.opened.store(None);
+                }
+                Ok(())
+            }
+            Err(error) => Err(error),
         }
-        self.index.store(Arc::new(index));
-        Ok(())
     }
 
     /// The add-on with this id.

@@ -199,7 +199,7 @@ impl Handler<CatchUp> for ChangeFeed {
 async fn apply(tenants: &Tenants, record: &[u8]) -> Result<(), Error> {
     let (id, facet) = Facet::decode(record)?;
     if facet == Facet::AddOn {
-        return tenants.renew().await;
+        return tenants.renew(id).await;
     }
     let opened = tenants.by_id(id).and_then(|tenant| tenant.opened());
     match opened {
