@@ -76,8 +76,8 @@ pub(super) struct TestStore {
     pub hangs: AtomicBool,
     /// Reads work, commits with writes do not.
     pub full: Arc<AtomicBool>,
-    /// The next commit with writes happens, but says that it may not have.
-    pub doubtful: Arc<AtomicBool>,
+    /// What the next commit with writes answers: a conflict, and nothing happens; or a doubt, and it happens.
+    pub next_commit: Arc<Mutex<Option<StoreError>>>,
 }
 
 #[async_trait]
@@ -97,7 +97,7 @@ impl Store for TestStore {
             inner: self.inner.begin().await?,
             wrote: false,
             full: Arc::clone(&self.full),
-            doubtful: Arc::clone(&self.doubtful),
+            next_commit: Arc::clone(&self.next_commit),
         }))
     }
 
@@ -118,7 +118,7 @@ struct TestTransaction {
     inner: Box<dyn Transaction>,
     wrote: bool,
     full: Arc<AtomicBool>,
-    doubtful: Arc<AtomicBool>,
+    next_commit: Arc<Mutex<Option<StoreError>>>,
 }
 
 #[async_trait]
@@ -170,9 +170,13 @@ impl Transaction for TestTransaction {
         if self.wrote && self.full.load(SeqCst) {
             return Err(StoreError::Unavailable("as told".into()));
         }
+        let answer = self.next_commit.lock().take_if(|_| self.wrote);
+        if let Some(conflict @ StoreError::Conflict) = answer {
+            return Err(conflict);
+        }
         let stamp = self.inner.commit().await?;
-        if self.wrote && self.doubtful.swap(false, SeqCst) {
-            return Err(StoreError::MaybeCommitted("as told".into()));
+        if let Some(doubt) = answer {
+            return Err(doubt);
         }
         Ok(stamp)
     }
@@ -204,7 +208,7 @@ impl Bench {
             down: AtomicBool::new(false),
             hangs: AtomicBool::new(false),
             full: Arc::default(),
-            doubtful: Arc::default(),
+            next_commit: Arc::default(),
         });
         let (gate, seal) = start(tenant, &store, settings).await.unwrap();
         Self {

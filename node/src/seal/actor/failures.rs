@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::id::{SealEpoch, TenantId};
 use crate::rng::OsRandom;
 use crate::seal::Initialized;
+use crate::store::StoreError;
 use crate::store::key::Table;
 
 /// Gives three shares; what the last one answers.
@@ -65,14 +66,34 @@ async fn stored_epoch(bench: &Bench) -> SealEpoch {
 #[actix::test]
 async fn a_commit_in_doubt_is_neither_lost_nor_done_twice() {
     let bench = Bench::new().await;
-    bench.store.doubtful.store(true, SeqCst);
+    let doubt = || Some(StoreError::MaybeCommitted("as told".into()));
+    *bench.store.next_commit.lock() = doubt();
     let initialized = bench.init().await;
     assert_eq!(initialized.root_token.expose(), "root 0");
     bench.unseal(&initialized).await;
-    bench.store.doubtful.store(true, SeqCst);
+    *bench.store.next_commit.lock() = doubt();
     bench.seal.seal().await.unwrap();
-    assert!(!bench.store.doubtful.load(SeqCst), "there was a doubt");
+    assert!(
+        bench.store.next_commit.lock().is_none(),
+        "there was a doubt"
+    );
     assert_eq!(stored_epoch(&bench).await, SealEpoch(2));
+}
+
+#[actix::test]
+async fn an_init_run_again_after_a_conflict_hands_out_the_token_that_was_stored() {
+    let bench = Bench::new().await;
+    *bench.store.next_commit.lock() = Some(StoreError::Conflict);
+    let initialized = bench.init().await;
+    assert_eq!(initialized.root_token.expose(), "root 1");
+    bench.unseal(&initialized).await;
+    let stored = bench
+        .gate
+        .view(&bench.store)
+        .run(async |rows| rows.get(Table::Mounts, &[]).await)
+        .await
+        .unwrap();
+    assert_eq!(&*stored.unwrap(), b"root 1");
 }
 
 #[actix::test]
