@@ -8,7 +8,6 @@ use std::time::Duration;
 use actix::{Addr, ArbiterHandle};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
 
 use super::actor::{Command, Reply, SealActor};
 use super::gate::Gate;
@@ -18,6 +17,7 @@ use super::quorum::Quorum;
 use super::share::Share;
 use super::shell::Shell;
 use super::status::SealStatus;
+use crate::actor::ask;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::id::TenantId;
@@ -151,13 +151,6 @@ impl SealHandle {
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
-        let (reply, answer) = oneshot::channel();
-        self.0
-            .address
-            .try_send(command(reply))
-            .map_err(|_| Error::Unavailable("the seal has too much to do, try again".into()))?;
-        answer
-            .await
-            .unwrap_or_else(|_| Err(Error::Unavailable("the seal was stopped, try again".into())))
+        ask(&self.0.address, command).await?
     }
 }
