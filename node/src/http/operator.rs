@@ -9,7 +9,7 @@ use super::request::Request;
 use super::respond::Answer;
 use super::session::{Credential, credential, plain_operation};
 use super::sys::unsupported_path;
-use crate::auth::biscuit::{Identity, RequestFacts};
+use crate::auth::biscuit::{Identity, RequestFacts, Role};
 use crate::engines::{Reply, Verb};
 use crate::error::Error;
 use crate::node::Node;
@@ -62,6 +62,9 @@ pub async fn route(node: &Node, request: &Request, rest: &str) -> Result<Answer,
         ("", _) => Err(Error::UnsupportedOperation),
         (path, verb) => {
             let name = path.strip_prefix('/').ok_or_else(unsupported_path)?;
+            if let Some(name) = name.strip_suffix("/tokens/rotate") {
+                return rotate(node, request, name).await;
+            }
             match verb {
                 Verb::Read => {
                     let addon = registry::find(node.store.as_ref(), name).await?;
@@ -101,6 +104,23 @@ async fn create(node: &Node, request: &Request) -> Result<Answer, Error> {
     let addon = registry::create(node.store.as_ref(), &node.random, now, &name, &org).await?;
     node.tenants.renew(addon.id).await?;
     tracing::info!(id = %addon.id, name, "made an add-on");
+    show(&addon)
+}
+
+/// Voids the add-on's Biscuits: those of one `role`, or all.
+async fn rotate(node: &Node, request: &Request, name: &str) -> Result<Answer, Error> {
+    if request.verb != Verb::Write {
+        return Err(Error::UnsupportedOperation);
+    }
+    let role = request.fields()?.string("role")?.unwrap_or_default();
+    let role: Option<Role> = match role.as_str() {
+        "" => None,
+        role => Some(role.parse()?),
+    };
+    let (root, user) = (role != Some(Role::User), role != Some(Role::Root));
+    let addon = registry::rotate_tokens(node.store.as_ref(), name, root, user).await?;
+    node.tenants.renew(addon.id).await?;
+    tracing::info!(id = %addon.id, root, user, "rotated an add-on's tokens");
     show(&addon)
 }
 

@@ -90,12 +90,8 @@ pub async fn create(
         if list_in(transaction).await?.len() >= MAX_ADD_ONS {
             return Err(Error::bad_request(format!("there are {MAX_ADD_ONS} add-ons already")));
         }
-        let row = serde_json::to_vec(&addon)
-            .map_err(|_| Error::Bug("an add-on could not be encoded".into()))?;
-        transaction.set(&id_key(addon.id), &row);
         transaction.set(&name_key, addon.id.as_bytes());
-        transaction.append_change(&Facet::AddOn.encode(addon.id));
-        Ok(())
+        write(transaction, &addon)
     })
     .await?;
     Ok(addon)
@@ -137,6 +133,47 @@ pub async fn delete(store: &dyn Store, id_or_name: &str) -> Result<AddOn, Error>
     })
     .await?;
     Ok(addon)
+}
+
+/// Raises the token epochs of these roles: every root or user Biscuit made before is void. When both are raised, the
+/// single revocations are forgotten, since they say nothing any more.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such add-on.
+pub async fn rotate_tokens(
+    store: &dyn Store,
+    id_or_name: &str,
+    root: bool,
+    user: bool,
+) -> Result<AddOn, Error> {
+    // The epoch that this call wants is fixed in its first round, so that a commit in doubt is not applied twice.
+    let before = find(store, id_or_name).await?;
+    let (addon, _) = transact(store, async |transaction, _| {
+        let mut addon = find_in(transaction, &before.id.to_string()).await?;
+        if root {
+            addon.root_token_epoch = addon.root_token_epoch.max(before.root_token_epoch + 1);
+        }
+        if user {
+            addon.user_token_epoch = addon.user_token_epoch.max(before.user_token_epoch + 1);
+        }
+        if root && user {
+            let revoked =
+                KeyRange::rows(Scope::Tenant(addon.id), Table::RevokedBiscuit, &[]);
+            transaction.clear_range(&revoked);
+        }
+        write(transaction, &addon)?;
+        Ok(addon)
+    })
+    .await?;
+    Ok(addon)
+}
+
+fn write(transaction: &mut dyn Transaction, addon: &AddOn) -> Result<(), Error> {
+    let row = serde_json::to_vec(addon)
+        .map_err(|_| Error::Bug("an add-on could not be encoded".into()))?;
+    transaction.set(&id_key(addon.id), &row);
+    transaction.append_change(&Facet::AddOn.encode(addon.id));
+    Ok(())
 }
 
 async fn find_in(transaction: &mut dyn Transaction, id_or_name: &str) -> Result<AddOn, Error> {
@@ -214,6 +251,17 @@ mod tests {
         assert!(matches!(find(&store, "myKMS").await, Err(Error::NotFound(_))));
         assert!(list(&store).await.unwrap().is_empty());
         create_named(&store, "myKMS").await.unwrap();
+    }
+
+    #[actix::test]
+    async fn rotating_tokens_raises_the_epochs_asked_for() {
+        let store = EmbeddedStore::in_memory().unwrap();
+        create_named(&store, "a").await.unwrap();
+        let rotated = rotate_tokens(&store, "a", false, true).await.unwrap();
+        assert_eq!((rotated.root_token_epoch, rotated.user_token_epoch), (1, 2));
+        rotate_tokens(&store, "a", true, true).await.unwrap();
+        let addon = find(&store, "a").await.unwrap();
+        assert_eq!((addon.root_token_epoch, addon.user_token_epoch), (2, 3));
     }
 
     #[actix::test]
