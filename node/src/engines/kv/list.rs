@@ -57,7 +57,7 @@ pub(super) async fn names_in(
 /// may not be seen.
 ///
 /// # Errors
-/// [`Error::Invalid`] when there are more than `most` and no lower limit was asked for.
+/// [`Error::Invalid`] when the page would have more than `most`.
 pub(super) async fn names_below(
     view: &View,
     directory: &str,
@@ -85,11 +85,11 @@ pub(super) async fn names_below(
             open.extend(below.iter().rev().map(|entry| format!("{name}{entry}")));
         } else if name.as_str() > after {
             found.push(name);
-            if found.len() == limit {
-                break;
-            }
             if found.len() > most {
                 return Err(too_many(most));
+            }
+            if found.len() == limit {
+                break;
             }
         }
     }
