@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Error;
 
 const NANOSECONDS_PER_SECOND: i64 = 1_000_000_000;
@@ -10,7 +12,10 @@ const NANOSECONDS_PER_SECOND: i64 = 1_000_000_000;
 const MAX_TEXT_BYTES: usize = 64;
 
 /// A signed length of time in nanoseconds, at most 292 years either way (as Go's `time.Duration`).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
 pub struct GoDuration(pub i64);
 
 impl GoDuration {
