@@ -85,7 +85,6 @@ fn open_store(config: &Config) -> Result<Arc<dyn Store>, Error> {
         Storage::Embedded { path, cache_bytes } => {
             let options = EmbeddedOptions {
                 cache_bytes: usize::try_from(*cache_bytes).unwrap_or(usize::MAX),
-                ..EmbeddedOptions::default()
             };
             EmbeddedStore::open(path, options)
         }

@@ -160,7 +160,7 @@ impl OpenTenant {
                 mount.id,
                 &mount.options,
                 &self.keepers,
-            )),
+            )?),
         })
     }
 
