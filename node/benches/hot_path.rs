@@ -52,7 +52,10 @@ async fn token_of_an_open_addon() -> (AccessCache, String) {
     let store: Arc<dyn Store> = Arc::new(EmbeddedStore::in_memory().expect("a store"));
     let epoch_row = b"epoch".to_vec();
     transact(store.as_ref(), async |transaction, _| {
-        transaction.set(&Key::row(Scope::Tenant(tenant), Table::Epoch, &[]), &epoch_row);
+        transaction.set(
+            &Key::row(Scope::Tenant(tenant), Table::Epoch, &[]),
+            &epoch_row,
+        );
         Ok(())
     })
     .await

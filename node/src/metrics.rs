@@ -95,6 +95,11 @@ mod tests {
         assert!(text.contains("vault_core_unsealed 1"), "{text}");
         let series = r#"vault_core_handle_request_count{operation="read",status="404"} 1"#;
         assert!(text.contains(series), "{text}");
-        assert!(metrics.text(false).unwrap().contains("vault_core_unsealed 0"));
+        assert!(
+            metrics
+                .text(false)
+                .unwrap()
+                .contains("vault_core_unsealed 0")
+        );
     }
 }

@@ -37,7 +37,8 @@ pub async fn open(node: &Arc<Node>, root_token: Option<String>) -> Result<(), Er
             let view = opened.tenant.view();
             let pseudonym = view.pseudonym(Domain::Token, chosen.expose().as_bytes());
             let entry = TokenEntry::root(id::generate_accessor(&node.random), node.clock.now());
-            view.run(async |rows| tree::insert(rows, pseudonym, &entry)).await?;
+            view.run(async |rows| tree::insert(rows, pseudonym, &entry))
+                .await?;
             chosen
         }
     };

@@ -65,7 +65,14 @@ async fn run(config: &Config, mode: Mode) -> Result<(), Error> {
     let operator = operator::public_key(config, &random, is_new)?;
     if is_new {
         let now = clock.now();
-        registry::create(store.as_ref(), &random, now, &config.default_addon, "default").await?;
+        registry::create(
+            store.as_ref(),
+            &random,
+            now,
+            &config.default_addon,
+            "default",
+        )
+        .await?;
     }
     let node = Arc::new(build(config, Arc::clone(&store), clock, Biscuits::new(operator)).await?);
     if let Mode::Dev { root_token } = mode {
@@ -160,9 +167,9 @@ fn listen(node: &Arc<Node>, listener: &Listener) -> Result<actix_web::dev::Serve
         None => server.bind(address),
         Some(files) => server.bind_rustls_0_23(address, tls::server_config(files)?),
     };
-    server.map(HttpServer::run).map_err(|error| {
-        Error::invalid("address", format!("cannot listen on {address}: {error}"))
-    })
+    server
+        .map(HttpServer::run)
+        .map_err(|error| Error::invalid("address", format!("cannot listen on {address}: {error}")))
 }
 
 /// Core dumps hold keys, and so does swapped memory.

@@ -46,8 +46,8 @@ pub fn server_config(files: &ListenerTls) -> Result<ServerConfig, Error> {
 }
 
 fn reload_on_hangup(files: ListenerTls, certificate: Arc<Certificate>) -> Result<(), Error> {
-    let mut hangups = signal(SignalKind::hangup())
-        .map_err(|error| Error::Unavailable(error.to_string()))?;
+    let mut hangups =
+        signal(SignalKind::hangup()).map_err(|error| Error::Unavailable(error.to_string()))?;
     actix_web::rt::spawn(async move {
         while hangups.recv().await.is_some() {
             match load(&files) {
@@ -74,8 +74,8 @@ fn load(files: &ListenerTls) -> Result<CertifiedKey, Error> {
         return Err(wrong("tls_cert_file", path, &"holds no certificate"));
     }
     let path = &files.key_file;
-    let key = PrivateKeyDer::from_pem_file(path)
-        .map_err(|error| wrong("tls_key_file", path, &error))?;
+    let key =
+        PrivateKeyDer::from_pem_file(path).map_err(|error| wrong("tls_key_file", path, &error))?;
     CertifiedKey::from_der(chain, key, &ring::default_provider())
         .map_err(|error| wrong("tls_key_file", path, &error))
 }

@@ -28,7 +28,7 @@ pub async fn read(rows: &mut Rows<'_>, name: &PolicyName) -> Result<Option<Strin
     let row: Option<PolicyRow> = rows.get_json(Table::Policy, &address).await?;
     Ok(match row {
         Some(row) => Some(row.text),
-        None => builtin::text(name.as_str()).map(str::to_owned),
+        None => builtin::text(name.as_str()),
     })
 }
 
@@ -84,10 +84,13 @@ pub fn delete(rows: &mut Rows<'_>, name: &PolicyName) -> Result<(), Error> {
 /// # Errors
 /// What the store says.
 pub async fn list(rows: &mut Rows<'_>) -> Result<Vec<String>, Error> {
-    let mut names: Vec<String> = builtin::NAMES.iter().map(|name| (*name).to_owned()).collect();
+    let mut names: Vec<String> = builtin::NAMES
+        .iter()
+        .map(|name| (*name).to_owned())
+        .collect();
     for (_, row) in rows.scan(Table::Policy, &[], None, MAX_POLICIES).await? {
-        let row: PolicyRow = serde_json::from_slice(&row)
-            .map_err(|_| Error::Corrupt("a policy's row".into()))?;
+        let row: PolicyRow =
+            serde_json::from_slice(&row).map_err(|_| Error::Corrupt("a policy's row".into()))?;
         names.push(row.name);
     }
     names.sort_unstable();
@@ -105,7 +108,9 @@ pub async fn load(rows: &mut Rows<'_>, names: &[String]) -> Result<Vec<Policy>, 
         let Ok(name) = name.parse::<PolicyName>() else {
             continue;
         };
-        if let Some(text) = read(rows, &name).await? {
+        if name.is_root() {
+            policies.push(Policy::root());
+        } else if let Some(text) = read(rows, &name).await? {
             let policy = Policy::parse(name, &text)
                 .map_err(|_| Error::Corrupt("a stored policy does not parse".into()))?;
             policies.push(policy);
@@ -118,10 +123,7 @@ pub async fn load(rows: &mut Rows<'_>, names: &[String]) -> Result<Vec<Policy>, 
 ///
 /// # Errors
 /// What the store says.
-pub async fn missing<'n>(
-    rows: &mut Rows<'_>,
-    names: &'n [String],
-) -> Result<Vec<&'n str>, Error> {
+pub async fn missing<'n>(rows: &mut Rows<'_>, names: &'n [String]) -> Result<Vec<&'n str>, Error> {
     let mut missing = Vec::new();
     for name in names {
         let exists = match name.parse::<PolicyName>() {

@@ -11,9 +11,7 @@ pub fn status_and_messages(error: &Error) -> (StatusCode, Vec<String>) {
     // Vault's wording for errors that its router, not a handler, finds; clients match on the inner text.
     let counted = |message: &str| one(format!("1 error occurred:\n\t* {message}\n\n"));
     match error {
-        Error::Denied(Denial::NoToken) => {
-            (StatusCode::FORBIDDEN, one("permission denied".into()))
-        }
+        Error::Denied(Denial::NoToken) => (StatusCode::FORBIDDEN, one("permission denied".into())),
         Error::Denied(Denial::Policy) => (StatusCode::FORBIDDEN, counted("permission denied")),
         Error::Refused(message) => (StatusCode::FORBIDDEN, one(message.clone())),
         Error::NotFound(None) => (StatusCode::NOT_FOUND, Vec::new()),
@@ -31,10 +29,9 @@ pub fn status_and_messages(error: &Error) -> (StatusCode, Vec<String>) {
         Error::Sealed | Error::Conflict | Error::Unavailable(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, one(error.to_string()))
         }
-        Error::Corrupt(_) | Error::Bug(_) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            one(error.to_string()),
-        ),
+        Error::Corrupt(_) | Error::Bug(_) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, one(error.to_string()))
+        }
     }
 }
 
@@ -85,8 +82,14 @@ mod tests {
     #[test]
     fn a_batch_may_choose_its_status_but_not_an_invalid_one() {
         assert_eq!(outcome_status(Outcome::BatchFailed(None)).as_u16(), 400);
-        assert_eq!(outcome_status(Outcome::BatchFailed(Some(207))).as_u16(), 207);
-        assert_eq!(outcome_status(Outcome::BatchFailed(Some(100))).as_u16(), 400);
+        assert_eq!(
+            outcome_status(Outcome::BatchFailed(Some(207))).as_u16(),
+            207
+        );
+        assert_eq!(
+            outcome_status(Outcome::BatchFailed(Some(100))).as_u16(),
+            400
+        );
         assert_eq!(outcome_status(Outcome::BatchFailed(Some(7))).as_u16(), 400);
     }
 }

@@ -122,7 +122,11 @@ pub fn canonical_path(raw: &str) -> Result<PathOutcome, Error> {
             segment => clean.push(segment),
         }
     }
-    let slash = if path.ends_with('/') && !clean.is_empty() { "/" } else { "" };
+    let slash = if path.ends_with('/') && !clean.is_empty() {
+        "/"
+    } else {
+        ""
+    };
     let clean = format!("/{}{slash}", clean.join("/"));
     Ok(PathOutcome::Redirect(
         utf8_percent_encode(&clean, PATH_ESCAPES).to_string(),
@@ -206,9 +210,8 @@ pub fn wrap_ttl(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
     let Some(value) = headers.get("x-vault-wrap-ttl") else {
         return Ok(None);
     };
-    let wrong = |why: &str| {
-        Error::bad_request(format!("error parsing X-Vault-Wrap-TTL header: {why}"))
-    };
+    let wrong =
+        |why: &str| Error::bad_request(format!("error parsing X-Vault-Wrap-TTL header: {why}"));
     let text = value
         .to_str()
         .ok()
@@ -279,7 +282,10 @@ mod tests {
     #[test]
     fn verbs_come_from_method_and_query() {
         let ask = |method: &str, raw: &str| {
-            verb(&Method::from_bytes(method.as_bytes()).unwrap(), &query(raw).unwrap())
+            verb(
+                &Method::from_bytes(method.as_bytes()).unwrap(),
+                &query(raw).unwrap(),
+            )
         };
         assert_eq!(ask("GET", "list=true").unwrap(), Verb::List);
         assert_eq!(ask("GET", "list=1").unwrap(), Verb::List);
@@ -304,16 +310,28 @@ mod tests {
             token.map(|token| token.expose().clone())
         };
         assert_eq!(token_of("x-vault-token", "abc").as_deref(), Some("abc"));
-        assert_eq!(token_of("authorization", "Bearer abc").as_deref(), Some("abc"));
+        assert_eq!(
+            token_of("authorization", "Bearer abc").as_deref(),
+            Some("abc")
+        );
         assert_eq!(token_of("authorization", "Basic abc"), None);
         assert!(token(&headers("x-vault-token", &"x".repeat(9000))).is_err());
-        assert_eq!(namespace(&headers("x-vault-namespace", "/a/")).as_deref(), Some("a"));
+        assert_eq!(
+            namespace(&headers("x-vault-namespace", "/a/")).as_deref(),
+            Some("a")
+        );
         assert_eq!(namespace(&headers("x-vault-namespace", "root/")), None);
         let minute = Some(Duration::from_secs(60));
-        assert_eq!(wrap_ttl(&headers("x-vault-wrap-ttl", "1m0s")).unwrap(), minute);
+        assert_eq!(
+            wrap_ttl(&headers("x-vault-wrap-ttl", "1m0s")).unwrap(),
+            minute
+        );
         assert_eq!(wrap_ttl(&headers("x-vault-wrap-ttl", "0")).unwrap(), None);
         assert!(wrap_ttl(&headers("x-vault-wrap-ttl", "-1s")).is_err());
-        assert_eq!(host(&headers("host", "A.Example:8200"), None).as_deref(), Some("a.example"));
+        assert_eq!(
+            host(&headers("host", "A.Example:8200"), None).as_deref(),
+            Some("a.example")
+        );
         assert_eq!(
             content_type(&headers("content-type", "Application/JSON; charset=utf-8")).as_deref(),
             Some("application/json")

@@ -59,7 +59,9 @@ pub fn status_of(result: &Result<Answer, Error>) -> StatusCode {
 pub fn answered(answer: &Answer, request_id: &str) -> HttpResponse {
     match answer {
         Answer::Enveloped(reply) | Answer::Flattened(reply) if is_empty(reply) => {
-            start(StatusCode::NO_CONTENT).insert_header((header::CONTENT_TYPE, JSON)).finish()
+            start(StatusCode::NO_CONTENT)
+                .insert_header((header::CONTENT_TYPE, JSON))
+                .finish()
         }
         Answer::Enveloped(reply) => enveloped(reply, request_id, false),
         Answer::Flattened(reply) => enveloped(reply, request_id, true),
@@ -110,7 +112,10 @@ fn enveloped(reply: &Reply, request_id: &str, flatten: bool) -> HttpResponse {
     } else {
         serde_json::to_string(&reply.warnings).unwrap_or_else(|_| "null".to_owned())
     };
-    let members = match data.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+    let members = match data
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'))
+    {
         Some(members) if flatten && !members.is_empty() => format!(",{members}"),
         _ => String::new(),
     };
@@ -155,7 +160,10 @@ mod tests {
     async fn all_eight_members_are_always_there() {
         let reply = Reply::data(&json!({"keys": ["a"]})).unwrap();
         let response = answered(&Answer::Enveloped(reply), "id");
-        assert_eq!(response.headers().get("content-type").unwrap(), "application/json");
+        assert_eq!(
+            response.headers().get("content-type").unwrap(),
+            "application/json"
+        );
         assert_eq!(
             body(response).await,
             json!({"request_id": "id", "lease_id": "", "renewable": false, "lease_duration": 0,
@@ -185,7 +193,10 @@ mod tests {
 
     #[actix::test]
     async fn errors_are_a_list() {
-        assert_eq!(body(failed(&Error::not_found())).await, json!({"errors": []}));
+        assert_eq!(
+            body(failed(&Error::not_found())).await,
+            json!({"errors": []})
+        );
         let busy = failed(&Error::Unavailable("full".into()));
         assert_eq!(busy.headers().get("retry-after").unwrap(), "1");
         assert_eq!(body(busy).await, json!({"errors": ["full"]}));

@@ -150,11 +150,7 @@ impl<'r> Session<'r> {
     ///
     /// # Errors
     /// [`Error::Denied`].
-    pub async fn authorize(
-        &self,
-        operation: Operation,
-        fields: &Fields,
-    ) -> Result<Allowed, Error> {
+    pub async fn authorize(&self, operation: Operation, fields: &Fields) -> Result<Allowed, Error> {
         self.authorize_path(operation, &self.request.path, fields)
             .await
     }

@@ -90,7 +90,11 @@ impl AccessCache {
     ///
     /// # Errors
     /// What the store says.
-    pub async fn load(&self, token: Pseudonym, now: Timestamp) -> Result<Option<Arc<Grant>>, Error> {
+    pub async fn load(
+        &self,
+        token: Pseudonym,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Grant>>, Error> {
         let generation = self.grants.read().generation;
         let found = self
             .view

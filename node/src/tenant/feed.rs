@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::{
-    Actor, ActorFutureExt, Addr, ArbiterHandle, AsyncContext, AtomicResponse, Context,
-    Handler, Message, WrapFuture,
+    Actor, ActorFutureExt, Addr, ArbiterHandle, AsyncContext, AtomicResponse, Context, Handler,
+    Message, WrapFuture,
 };
 use tokio::sync::oneshot;
 
@@ -188,11 +188,9 @@ impl Handler<CatchUp> for ChangeFeed {
             return AtomicResponse::new(Box::pin(async {}.into_actor(self)));
         }
         let round = self.round();
-        AtomicResponse::new(Box::pin(round.into_actor(self).map(
-            |result, feed, _| {
-                let _ = reply.send(feed.finish(result).map_or(Ok(()), Err));
-            },
-        )))
+        AtomicResponse::new(Box::pin(round.into_actor(self).map(|result, feed, _| {
+            let _ = reply.send(feed.finish(result).map_or(Ok(()), Err));
+        })))
     }
 }
 

@@ -48,8 +48,7 @@ impl Gate for TenantGate {
     async fn open(&self, unsealed: Unsealed) -> Result<(), Error> {
         let scope = Scope::Tenant(unsealed.tenant());
         let view = View::new(Arc::clone(&self.store), Arc::new(unsealed), scope);
-        let tenant =
-            OpenTenant::load(view, self.tag, self.limits, self.keepers.clone()).await?;
+        let tenant = OpenTenant::load(view, self.tag, self.limits, self.keepers.clone()).await?;
         let tenant = Arc::new(tenant);
         let keeper = TenantKeeper::new(Arc::clone(&tenant), Arc::clone(&self.clock));
         let keeper = TenantKeeper::start_in_arbiter(&self.keepers, |_| keeper);

@@ -7,9 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{
-    Actor, Addr, AsyncContext, AtomicResponse, Context, Handler, Message, WrapFuture,
-};
+use actix::{Actor, Addr, AsyncContext, AtomicResponse, Context, Handler, Message, WrapFuture};
 use tokio::sync::oneshot;
 
 use super::mount::{EngineKind, MAX_MOUNTS, Mount, refuse_conflict};
@@ -200,7 +198,8 @@ async fn disable(tenant: &OpenTenant, path: &str) -> Result<(), Error> {
             let mut mounts = read_mounts(rows).await?;
             if let Some(position) = mounts.iter().position(|mount| mount.path == path) {
                 let mount = mounts.remove(position);
-                rows.of(mount_scope(tenant.view(), &mount)).delete_everything();
+                rows.of(mount_scope(tenant.view(), &mount))
+                    .delete_everything();
                 write_mounts(rows, &mounts)?;
             }
             Ok(mounts)

@@ -211,13 +211,15 @@ impl Tenant {
     fn role_acl(&self, role: Role) -> Result<Arc<Acl>, Error> {
         match (role, self.opened()) {
             (Role::Root, Some(opened)) => Ok(opened.tenant.access().root()),
-            (Role::User, Some(opened)) => {
-                opened.tenant.access().user(&opened.tenant.mounts())
-            }
+            (Role::User, Some(opened)) => opened.tenant.access().user(&opened.tenant.mounts()),
             (Role::Root, None) => Ok(Arc::new(Acl::root())),
             (Role::User, None) => {
                 let policy = builtin::user_policy(&BTreeMap::new())?;
-                Ok(Arc::new(Acl::compile([&policy], Timestamp(0), &no_identity)))
+                Ok(Arc::new(Acl::compile(
+                    [&policy],
+                    Timestamp(0),
+                    &no_identity,
+                )))
             }
         }
     }

@@ -220,7 +220,16 @@ mod tests {
     #[test]
     fn paths_are_checked() {
         assert_eq!(checked_path("/a/b/").unwrap(), "a/b/");
-        for path in ["", "/", "sys", "auth/x", "a//b", "a/../b", "cubbyhole", "a\u{0}"] {
+        for path in [
+            "",
+            "/",
+            "sys",
+            "auth/x",
+            "a//b",
+            "a/../b",
+            "cubbyhole",
+            "a\u{0}",
+        ] {
             assert!(checked_path(path).is_err(), "{path:?}");
         }
     }

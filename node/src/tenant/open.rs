@@ -93,10 +93,7 @@ impl OpenTenant {
     /// # Errors
     /// What the store says.
     pub async fn reload_mounts(&self) -> Result<(), Error> {
-        let rows = self
-            .view
-            .run(async |rows| read_mounts(rows).await)
-            .await?;
+        let rows = self.view.run(async |rows| read_mounts(rows).await).await?;
         self.publish_mounts(&rows)
     }
 

@@ -85,10 +85,15 @@ pub async fn create(
             if attempt.maybe_committed && owner == addon.id.as_bytes() {
                 return Ok(());
             }
-            return Err(Error::invalid("name", format!("add-on {name:?} exists already")));
+            return Err(Error::invalid(
+                "name",
+                format!("add-on {name:?} exists already"),
+            ));
         }
         if list_in(transaction).await?.len() >= MAX_ADD_ONS {
-            return Err(Error::bad_request(format!("there are {MAX_ADD_ONS} add-ons already")));
+            return Err(Error::bad_request(format!(
+                "there are {MAX_ADD_ONS} add-ons already"
+            )));
         }
         transaction.set(&name_key, addon.id.as_bytes());
         write(transaction, &addon)
@@ -157,8 +162,7 @@ pub async fn rotate_tokens(
             addon.user_token_epoch = addon.user_token_epoch.max(before.user_token_epoch + 1);
         }
         if root && user {
-            let revoked =
-                KeyRange::rows(Scope::Tenant(addon.id), Table::RevokedBiscuit, &[]);
+            let revoked = KeyRange::rows(Scope::Tenant(addon.id), Table::RevokedBiscuit, &[]);
             transaction.clear_range(&revoked);
         }
         write(transaction, &addon)?;
@@ -228,7 +232,11 @@ fn name_key(name: &str) -> Key {
     for (to, from) in half.iter_mut().zip(digest) {
         *to = from;
     }
-    Key::row(Scope::Node, Table::AddOnName, &[Part::Name(Pseudonym(half))])
+    Key::row(
+        Scope::Node,
+        Table::AddOnName,
+        &[Part::Name(Pseudonym(half))],
+    )
 }
 
 #[cfg(test)]
@@ -248,7 +256,10 @@ mod tests {
         assert_eq!(find(&store, &made.id.to_string()).await.unwrap(), made);
         assert_eq!(list(&store).await.unwrap(), [made.clone()]);
         delete(&store, "myKMS").await.unwrap();
-        assert!(matches!(find(&store, "myKMS").await, Err(Error::NotFound(_))));
+        assert!(matches!(
+            find(&store, "myKMS").await,
+            Err(Error::NotFound(_))
+        ));
         assert!(list(&store).await.unwrap().is_empty());
         create_named(&store, "myKMS").await.unwrap();
     }
@@ -271,7 +282,13 @@ mod tests {
         for name in ["a", "", "a b", "a/b", "é", &"x".repeat(64)] {
             let error = create_named(&store, name).await.unwrap_err();
             assert!(
-                matches!(error, Error::Invalid { field: Some("name"), .. }),
+                matches!(
+                    error,
+                    Error::Invalid {
+                        field: Some("name"),
+                        ..
+                    }
+                ),
                 "{name}: {error}"
             );
         }

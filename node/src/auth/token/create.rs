@@ -106,8 +106,7 @@ pub fn decide(
         0 => seconds(fields, "lease")?,
         ttl => ttl,
     };
-    let (ttl_s, capped) =
-        granted_ttl_s(requested_s, period_s, explicit_max_ttl_s, is_root, limits);
+    let (ttl_s, capped) = granted_ttl_s(requested_s, period_s, explicit_max_ttl_s, is_root, limits);
     let parent = maker.token.filter(|_| !maker.orphan && !no_parent);
     let depth = parent.map_or(0, |_| maker.depth.saturating_add(1));
     if depth > MAX_DEPTH {
@@ -216,9 +215,10 @@ fn seconds(fields: &Fields, name: &'static str) -> Result<i64, Error> {
 
 fn uses(fields: &Fields) -> Result<i64, Error> {
     match fields.integer("num_uses")?.unwrap_or(0) {
-        negative if negative < 0 => {
-            Err(Error::invalid("num_uses", "number of uses cannot be negative"))
-        }
+        negative if negative < 0 => Err(Error::invalid(
+            "num_uses",
+            "number of uses cannot be negative",
+        )),
         uses => Ok(uses),
     }
 }
@@ -305,7 +305,15 @@ mod tests {
             is_limited: false,
         };
         let fields = Fields::from_json(body.as_bytes()).unwrap();
-        decide(&fields, &maker, "auth/token/create", [9; 8], LIMITS, &OsRandom, Timestamp(0))
+        decide(
+            &fields,
+            &maker,
+            "auth/token/create",
+            [9; 8],
+            LIMITS,
+            &OsRandom,
+            Timestamp(0),
+        )
     }
 
     fn entry(body: &str, privileged: bool, root: bool) -> TokenEntry {
@@ -325,7 +333,10 @@ mod tests {
             ["default", "other"]
         );
         assert!(make(r#"{"policies":["root"]}"#, true, false).is_err());
-        assert_eq!(entry(r#"{"policies":["root","x"]}"#, true, true).policies, ["root"]);
+        assert_eq!(
+            entry(r#"{"policies":["root","x"]}"#, true, true).policies,
+            ["root"]
+        );
     }
 
     #[test]
@@ -347,8 +358,12 @@ mod tests {
         let token = make(r#"{"ttl":"9999h"}"#, false, false).unwrap();
         assert_eq!(token.entry.creation_ttl_s, LIMITS.max_ttl_s);
         assert!(token.warnings[0].contains("capped"), "{:?}", token.warnings);
-        let zero = r#"{"ttl":"0s","explicit_max_ttl":"0s","period":"0s","display_name":"","type":""}"#;
-        assert_eq!(entry(zero, false, false).creation_ttl_s, LIMITS.default_ttl_s);
+        let zero =
+            r#"{"ttl":"0s","explicit_max_ttl":"0s","period":"0s","display_name":"","type":""}"#;
+        assert_eq!(
+            entry(zero, false, false).creation_ttl_s,
+            LIMITS.default_ttl_s
+        );
         assert_eq!(entry("", false, true).expires, None);
         assert!(make(r#"{"ttl":"-1s"}"#, false, false).is_err());
     }
@@ -363,7 +378,9 @@ mod tests {
             (r#"{"meta":[1]}"#, "meta"),
         ] {
             match make(body, true, true) {
-                Err(Error::Invalid { field: Some(field), .. }) => assert_eq!(field, name),
+                Err(Error::Invalid {
+                    field: Some(field), ..
+                }) => assert_eq!(field, name),
                 other => panic!("{body}: {:?}", other.map(|token| token.entry)),
             }
         }
@@ -372,6 +389,9 @@ mod tests {
     #[test]
     fn display_names_are_made_readable() {
         assert_eq!(entry("", false, false).display_name, "token");
-        assert_eq!(entry(r#"{"display_name":"a b"}"#, false, false).display_name, "token-a-b");
+        assert_eq!(
+            entry(r#"{"display_name":"a b"}"#, false, false).display_name,
+            "token-a-b"
+        );
     }
 }

@@ -63,10 +63,14 @@ pub fn checked_choice(text: &str) -> Result<(), Error> {
     // An upper bound on what the text can hold: its length times the bits of the characters it uses. Repetition fails.
     let bits = text.len() as f64 * (distinct.max(1) as f64).log2();
     if text.len() < MIN_CHOSEN_BYTES || bits < MIN_CHOSEN_BITS {
-        return wrong("custom token ID must hold 128 bits of randomness; leave it out to get one that does");
+        return wrong(
+            "custom token ID must hold 128 bits of randomness; leave it out to get one that does",
+        );
     }
     if text.len() > 256 || tag_of(text).is_some() {
-        return wrong("custom token ID must be at most 256 characters and not of the generated form");
+        return wrong(
+            "custom token ID must be at most 256 characters and not of the generated form",
+        );
     }
     Ok(())
 }
@@ -87,7 +91,13 @@ mod tests {
 
     #[test]
     fn weak_choices_are_refused() {
-        for text in ["", "root", "s.aaaaaaaaaaaaaaaaaaaaaaaaaaaa", "with space 0123456789abcdef", &"a".repeat(40)] {
+        for text in [
+            "",
+            "root",
+            "s.aaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "with space 0123456789abcdef",
+            &"a".repeat(40),
+        ] {
             assert!(checked_choice(text).is_err(), "{text}");
         }
         let good = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";

@@ -44,7 +44,11 @@ pub fn insert(rows: &mut Rows<'_>, token: Pseudonym, entry: &TokenEntry) -> Resu
     let address = accessor_address(rows, &entry.accessor);
     rows.put_json(Table::Accessor, &address, &accessor)?;
     if let Some(parent) = entry.parent {
-        rows.put(Table::TokenChild, &[Part::Name(parent), Part::Name(token)], &[])?;
+        rows.put(
+            Table::TokenChild,
+            &[Part::Name(parent), Part::Name(token)],
+            &[],
+        )?;
     }
     note_expiry(rows, token, entry)
 }

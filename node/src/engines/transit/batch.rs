@@ -198,8 +198,7 @@ fn chosen_status(fields: &Fields) -> Result<Option<u16>, Error> {
             .filter(|code| (200..600).contains(code))
             .map(Some)
             .ok_or_else(|| {
-                let message =
-                    format!("invalid HTTP response code override from {field}: {code}");
+                let message = format!("invalid HTTP response code override from {field}: {code}");
                 Error::invalid(field, message)
             }),
     }

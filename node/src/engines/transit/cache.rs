@@ -171,7 +171,10 @@ mod tests {
         assert!(!cache.insert(before, key("a")));
         assert!(Arc::ptr_eq(&cache.get("a").unwrap(), &newer));
         cache.replace(before, key("a"));
-        assert!(cache.get("a").is_none(), "kept a change that another overtook");
+        assert!(
+            cache.get("a").is_none(),
+            "kept a change that another overtook"
+        );
     }
 
     #[test]
@@ -209,7 +212,10 @@ mod tests {
             for _ in 1..per_key {
                 policy.rotate(&OsRandom, Timestamp(0)).unwrap();
             }
-            cache.replace(cache.ticket(), Arc::new(LoadedKey::new(Pseudonym([number; 16]), policy)));
+            cache.replace(
+                cache.ticket(),
+                Arc::new(LoadedKey::new(Pseudonym([number; 16]), policy)),
+            );
         }
         assert_eq!(len(&cache), 8);
     }

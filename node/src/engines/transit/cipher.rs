@@ -131,7 +131,10 @@ fn open_with<C: AeadInPlace>(
     if (nonce.len(), tag.len()) != lengths {
         return None;
     }
-    let (nonce, tag) = (GenericArray::from_slice(nonce), GenericArray::from_slice(tag));
+    let (nonce, tag) = (
+        GenericArray::from_slice(nonce),
+        GenericArray::from_slice(tag),
+    );
     cipher
         .decrypt_in_place_detached(nonce, associated_data, text, tag)
         .ok()
@@ -214,9 +217,12 @@ impl VersionCipher {
         let mut text = Zeroizing::new(text.to_vec());
         match &self.expanded {
             Expanded::Direct(cipher) => cipher.open(nonce, associated_data, &mut text, tag)?,
-            Expanded::Derived(keys) => derive(self.key_type, keys, context)
-                .ok()?
-                .open(nonce, associated_data, &mut text, tag)?,
+            Expanded::Derived(keys) => derive(self.key_type, keys, context).ok()?.open(
+                nonce,
+                associated_data,
+                &mut text,
+                tag,
+            )?,
         }
         Some(text)
     }

@@ -90,7 +90,10 @@ mod tests {
             ("vault:v0:AAAA", "version number could not be decoded"),
             ("vault:v01:AAAA", "version number could not be decoded"),
             ("vault:v+1:AAAA", "version number could not be decoded"),
-            ("vault:v99999999999:AAAA", "version number could not be decoded"),
+            (
+                "vault:v99999999999:AAAA",
+                "version number could not be decoded",
+            ),
             ("vault:v1:AA!A", "could not decode base64"),
             ("vault:v1:AAAA:AAAA", "could not decode base64"),
             ("vault:v1:-+AA", "could not decode base64"),

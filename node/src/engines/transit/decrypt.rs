@@ -73,8 +73,7 @@ pub(super) fn open(
         Some(key) => key.decryption_cipher(item.ciphertext.version)?,
         None => None,
     };
-    let (context, associated_data) =
-        (&item.parameters.context, &item.parameters.associated_data);
+    let (context, associated_data) = (&item.parameters.context, &item.parameters.associated_data);
     let sealed = &item.ciphertext.sealed;
     let opened = match cipher {
         Some(cipher) => cipher.open(context, associated_data, sealed),

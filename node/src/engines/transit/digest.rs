@@ -65,7 +65,10 @@ impl HashAlgorithm {
     }
 }
 
-fn authenticate<M: Mac + hmac::digest::KeyInit>(key: &[u8], input: &[u8]) -> Result<Vec<u8>, Error> {
+fn authenticate<M: Mac + hmac::digest::KeyInit>(
+    key: &[u8],
+    input: &[u8],
+) -> Result<Vec<u8>, Error> {
     let mut mac = <M as Mac>::new_from_slice(key)
         .map_err(|_| Error::Bug("an HMAC key without length".into()))?;
     mac.update(input);

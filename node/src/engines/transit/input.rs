@@ -127,8 +127,12 @@ mod tests {
 
     #[test]
     fn texts_are_borrowed_unless_they_are_escaped() {
-        let fields = Fields::from_json(br#"{"a":"plain","b":"a\/b","c":5,"d":{},"e":null}"#).unwrap();
-        assert!(matches!(text(&fields, "a"), Ok(Some(Cow::Borrowed("plain")))));
+        let fields =
+            Fields::from_json(br#"{"a":"plain","b":"a\/b","c":5,"d":{},"e":null}"#).unwrap();
+        assert!(matches!(
+            text(&fields, "a"),
+            Ok(Some(Cow::Borrowed("plain")))
+        ));
         assert_eq!(text(&fields, "b").unwrap().unwrap(), "a/b");
         assert_eq!(text(&fields, "c").unwrap().unwrap(), "5");
         assert!(text(&fields, "d").is_err());

@@ -8,9 +8,7 @@
 
 use std::sync::Arc;
 
-use actix::{
-    Actor, Addr, ArbiterHandle, AtomicResponse, Context, Handler, Message, WrapFuture,
-};
+use actix::{Actor, Addr, ArbiterHandle, AtomicResponse, Context, Handler, Message, WrapFuture};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 

@@ -156,7 +156,10 @@ async fn read_stored(
     cached: Option<&Arc<LoadedKey>>,
 ) -> Result<Stored, Error> {
     if let Some(key) = cached {
-        match rows.get(Table::TransitKey, &mark_address(pseudonym)).await? {
+        match rows
+            .get(Table::TransitKey, &mark_address(pseudonym))
+            .await?
+        {
             None => return Ok(Stored::Absent),
             Some(mark) if *mark == key.policy().mark().encode() => {
                 return Ok(Stored::AsCached(Arc::clone(key)));

@@ -93,7 +93,9 @@ mod tests {
         for good in ["a", "_", "my-key", "a.b-c_9", "9", "a--..b"] {
             assert!(KeyName::parse(good).is_some(), "{good}");
         }
-        for bad in ["", "-", ".", "a.", ".a", "-a", "a-", "a b", "é", "a%b", "a\n"] {
+        for bad in [
+            "", "-", ".", "a.", ".a", "-a", "a-", "a b", "é", "a%b", "a\n",
+        ] {
             assert!(KeyName::parse(bad).is_none(), "{bad}");
         }
     }
@@ -114,7 +116,10 @@ mod tests {
             ("hmac/k", Some(Route::Hmac(key, None))),
             ("hmac/k/sha2-512", Some(Route::Hmac(key, Some("sha2-512")))),
             ("hash", Some(Route::Hash(None))),
-            ("random/platform/9", Some(Route::Random(Some("platform"), Some("9")))),
+            (
+                "random/platform/9",
+                Some(Route::Random(Some("platform"), Some("9"))),
+            ),
             ("config/keys", Some(Route::KeysConfig)),
             ("cache-config", Some(Route::CacheConfig)),
             ("", None),

@@ -76,11 +76,8 @@ impl KeyPolicy {
             self.set_min_decryption_version(requested, &mut warnings)?;
         }
         if let Some(requested) = change.min_encryption_version {
-            self.min_encryption_version = self.version_up_to_latest(
-                "min_encryption_version",
-                "encryption",
-                requested,
-            )?;
+            self.min_encryption_version =
+                self.version_up_to_latest("min_encryption_version", "encryption", requested)?;
         }
         self.check_minimums()?;
         if let Some(allowed) = change.deletion_allowed {
@@ -114,7 +111,8 @@ impl KeyPolicy {
         let mut version = self.version_up_to_latest(field, "decryption", requested)?;
         if version == KeyVersion::NONE {
             version = KeyVersion(1);
-            warnings.push("versions are numbered from 1; min_decryption_version is set to 1".into());
+            warnings
+                .push("versions are numbered from 1; min_decryption_version is set to 1".into());
         }
         if version < self.min_available_version {
             return Err(Error::invalid(

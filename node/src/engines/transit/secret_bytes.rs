@@ -32,7 +32,9 @@ pub fn serialize<S: Serializer>(bytes: &Secret<Vec<u8>>, serializer: S) -> Resul
 ///
 /// # Errors
 /// When it is no base64.
-pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<Vec<u8>>, D::Error> {
+pub fn deserialize<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Secret<Vec<u8>>, D::Error> {
     struct Base64;
 
     impl Visitor<'_> for Base64 {
@@ -80,7 +82,10 @@ mod tests {
     #[test]
     fn what_is_no_material_is_refused_without_being_shown() {
         for wrong in [r#""hunter2!""#, "5", r#"{"a":"hunter2!"}"#] {
-            let refused = serde_json::from_str::<Row>(wrong).err().unwrap().to_string();
+            let refused = serde_json::from_str::<Row>(wrong)
+                .err()
+                .unwrap()
+                .to_string();
             assert!(!refused.contains("hunter2"), "{refused}");
         }
         let long = format!("\"{}\"", "A".repeat(20_000));

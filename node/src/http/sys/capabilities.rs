@@ -90,7 +90,12 @@ fn describe(acl: &Acl, fields: &Fields) -> Result<Answer, Error> {
     }
     let mut data: Map<String, Value> = paths
         .iter()
-        .map(|path| (path.clone(), json!(acl.capabilities(path.trim_start_matches('/')))))
+        .map(|path| {
+            (
+                path.clone(),
+                json!(acl.capabilities(path.trim_start_matches('/'))),
+            )
+        })
         .collect();
     if let [path] = paths.as_slice() {
         let only = data.get(path).cloned().unwrap_or_default();

@@ -100,7 +100,9 @@ fn code(query: &Fields, name: &'static str, default: u16) -> Result<StatusCode, 
     }
     let wrong = || Error::invalid(name, format!("bad value for {name:?}: want a status code"));
     let chosen = query.integer(name).map_err(|_| wrong())?;
-    let code = chosen.map_or(Ok(default), u16::try_from).map_err(|_| wrong())?;
+    let code = chosen
+        .map_or(Ok(default), u16::try_from)
+        .map_err(|_| wrong())?;
     StatusCode::from_u16(code)
         .ok()
         .filter(|status| status.as_u16() >= 200)

@@ -40,7 +40,11 @@ pub async fn route(session: &Session<'_>, path: &str) -> Result<Answer, Error> {
         ("mounts", "") => mounts::list(session).await,
         ("mounts", rest) => mounts::route(session, rest).await,
         ("policies", rest) if rest == "acl" || rest.starts_with("acl/") => {
-            policies::route(session, rest.trim_start_matches("acl").trim_start_matches('/')).await
+            policies::route(
+                session,
+                rest.trim_start_matches("acl").trim_start_matches('/'),
+            )
+            .await
         }
         ("policy", rest) => policies::legacy(session, rest).await,
         ("capabilities-self", "") => capabilities::of_self(session).await,

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-
 use crate::duration::GoDuration;
 use crate::engines::{Reply, Verb};
 use crate::error::Error;
@@ -138,7 +137,10 @@ impl<'a> MountView<'a> {
 /// [`Error::Denied`].
 pub async fn list(session: &Session<'_>) -> Result<Answer, Error> {
     session
-        .authorize(plain_operation(session.request.verb), &session.request.query)
+        .authorize(
+            plain_operation(session.request.verb),
+            &session.request.query,
+        )
         .await?;
     if session.request.verb != Verb::Read {
         return Err(Error::UnsupportedOperation);
@@ -212,7 +214,9 @@ async fn enable(session: &Session<'_>, path: &str, fields: &Fields) -> Result<An
     if versioned {
         options.insert("version".to_owned(), "2".to_owned());
     } else if kind == EngineKind::Kv {
-        options.entry("version".to_owned()).or_insert_with(|| "1".to_owned());
+        options
+            .entry("version".to_owned())
+            .or_insert_with(|| "1".to_owned());
     }
     check_options(kind, &options)?;
     let mut mount = Mount::new(&session.node.random, &path, kind, options);
@@ -283,7 +287,10 @@ fn existing(session: &Session<'_>, path: &str) -> Option<Mount> {
 
 fn description(fields: &Fields) -> Result<Option<String>, Error> {
     let description = fields.string("description")?;
-    if description.as_ref().is_some_and(|text| text.len() > MAX_DESCRIPTION_BYTES) {
+    if description
+        .as_ref()
+        .is_some_and(|text| text.len() > MAX_DESCRIPTION_BYTES)
+    {
         return Err(Error::invalid(
             "description",
             format!("description is longer than {MAX_DESCRIPTION_BYTES} bytes"),
@@ -319,7 +326,9 @@ fn apply_config(config: &mut MountConfig, fields: &Fields) -> Result<(), Error> 
     }
     match fields.string("listing_visibility")?.as_deref() {
         None => {}
-        Some(value @ ("" | "hidden" | "unauth")) => value.clone_into(&mut config.listing_visibility),
+        Some(value @ ("" | "hidden" | "unauth")) => {
+            value.clone_into(&mut config.listing_visibility)
+        }
         Some(_) => {
             return Err(Error::invalid(
                 "listing_visibility",
@@ -346,9 +355,17 @@ fn check_options(kind: EngineKind, options: &BTreeMap<String, String>) -> Result
     }
     for (name, value) in options {
         match allowed.iter().find(|(known, _)| known == name) {
-            None => return wrong(format!("unknown option {name:?} for a {} mount", kind.name())),
+            None => {
+                return wrong(format!(
+                    "unknown option {name:?} for a {} mount",
+                    kind.name()
+                ));
+            }
             Some((_, values)) if !values.contains(&value.as_str()) => {
-                return wrong(format!("option {name:?} must be one of {}", values.join(", ")));
+                return wrong(format!(
+                    "option {name:?} must be one of {}",
+                    values.join(", ")
+                ));
             }
             Some(_) => {}
         }
@@ -367,8 +384,11 @@ mod tests {
     #[test]
     fn tuning_takes_vaults_forms() {
         let mut config = MountConfig::default();
-        apply_config(&mut config, &fields(r#"{"max_lease_ttl":"48h0m0s","default_lease_ttl":""}"#))
-            .unwrap();
+        apply_config(
+            &mut config,
+            &fields(r#"{"max_lease_ttl":"48h0m0s","default_lease_ttl":""}"#),
+        )
+        .unwrap();
         assert_eq!(config.max_lease_ttl, 48 * 3600);
         assert_eq!(config.default_lease_ttl, 0);
         apply_config(&mut config, &fields(r#"{"max_lease_ttl":"system"}"#)).unwrap();
@@ -379,13 +399,17 @@ mod tests {
             r#"{"listing_visibility":"everybody"}"#,
             r#"{"force_no_cache":"maybe"}"#,
         ] {
-            assert!(apply_config(&mut config.clone(), &fields(body)).is_err(), "{body}");
+            assert!(
+                apply_config(&mut config.clone(), &fields(body)).is_err(),
+                "{body}"
+            );
         }
     }
 
     #[test]
     fn options_that_mean_nothing_are_refused() {
-        let options = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        let options =
+            |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
         check_options(EngineKind::Kv, &options("read_deleted", "strict")).unwrap();
         assert!(check_options(EngineKind::Kv, &options("read_deleted", "loose")).is_err());
         assert!(check_options(EngineKind::Transit, &options("version", "2")).is_err());

@@ -130,8 +130,7 @@ fn check_biscuit(session: &Session<'_>) -> Result<(), Error> {
     match &session.principal {
         Principal::Token(_) => Ok(()),
         Principal::Biscuit { .. } => {
-            let attempt =
-                session.attempt(Operation::Read, &session.request.path, &fields);
+            let attempt = session.attempt(Operation::Read, &session.request.path, &fields);
             session.principal.pass_checks(&attempt)
         }
     }

@@ -98,7 +98,9 @@ pub async fn create(
         &session.node.random,
         session.now,
     )?;
-    let token = tenant.view().pseudonym(Domain::Token, made.id.expose().as_bytes());
+    let token = tenant
+        .view()
+        .pseudonym(Domain::Token, made.id.expose().as_bytes());
     let is_chosen = fields.contains("id");
     let missing = tenant
         .view()
@@ -112,7 +114,10 @@ pub async fn create(
             if is_chosen && !rows.attempt().maybe_committed {
                 let taken = tree::load(rows, token, session.now).await?;
                 if taken.is_some() {
-                    return Err(Error::invalid("id", "cannot create a token with a duplicate ID"));
+                    return Err(Error::invalid(
+                        "id",
+                        "cannot create a token with a duplicate ID",
+                    ));
                 }
             }
             tree::insert(rows, token, &made.entry)?;

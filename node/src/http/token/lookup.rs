@@ -123,9 +123,8 @@ pub async fn of_token(session: &Session<'_>, fields: &Fields) -> Result<Answer, 
 /// [`Error::Invalid`] for an accessor that is not valid.
 pub async fn of_accessor(session: &Session<'_>, fields: &Fields) -> Result<Answer, Error> {
     let grant = accessed_grant(session, fields).await?;
-    let grant = grant.ok_or_else(|| {
-        Error::invalid("accessor", "1 error occurred:\n\t* invalid accessor\n\n")
-    })?;
+    let grant = grant
+        .ok_or_else(|| Error::invalid("accessor", "1 error occurred:\n\t* invalid accessor\n\n"))?;
     show("", &grant.entry, session.now)
 }
 

@@ -64,10 +64,7 @@ fn own_grant<'s>(session: &'s Session<'_>) -> Option<&'s Grant> {
 }
 
 /// The valid token with the text in `token`.
-async fn named_grant(
-    session: &Session<'_>,
-    fields: &Fields,
-) -> Result<Option<Arc<Grant>>, Error> {
+async fn named_grant(session: &Session<'_>, fields: &Fields) -> Result<Option<Arc<Grant>>, Error> {
     let text = fields.required_string("token", "missing token ID")?;
     let access = session.opened.tenant.access();
     access.load(access.pseudonym(&text), session.now).await
@@ -82,9 +79,7 @@ async fn accessed_grant(
     let tenant = &session.opened.tenant;
     let found = tenant
         .view()
-        .run(async |rows| {
-            tree::by_accessor(rows, &accessor, session.now).await
-        })
+        .run(async |rows| tree::by_accessor(rows, &accessor, session.now).await)
         .await?;
     match found {
         None => Ok(None),

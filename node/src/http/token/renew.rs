@@ -38,9 +38,8 @@ pub async fn of_token(session: &Session<'_>, fields: &Fields) -> Result<Answer, 
 /// As [`of_token`].
 pub async fn of_accessor(session: &Session<'_>, fields: &Fields) -> Result<Answer, Error> {
     let grant = accessed_grant(session, fields).await?;
-    let grant = grant.ok_or_else(|| {
-        Error::invalid("accessor", "1 error occurred:\n\t* invalid accessor\n\n")
-    })?;
+    let grant = grant
+        .ok_or_else(|| Error::invalid("accessor", "1 error occurred:\n\t* invalid accessor\n\n"))?;
     renew(session, fields, grant.token, "").await
 }
 
@@ -77,7 +76,9 @@ async fn renew(
         })
         .await?;
     tenant.access().forget(token);
-    Ok(Answer::Enveloped(AuthView::of(text, &entry, ttl_s).reply()?))
+    Ok(Answer::Enveloped(
+        AuthView::of(text, &entry, ttl_s).reply()?,
+    ))
 }
 
 fn not_renewable() -> Error {

@@ -48,7 +48,9 @@ pub async fn of_token(session: &Session<'_>, fields: &Fields) -> Result<Answer, 
 pub async fn of_accessor(session: &Session<'_>, fields: &Fields) -> Result<Answer, Error> {
     let Some(grant) = accessed_grant(session, fields).await? else {
         let warning = "No token found with this accessor".to_owned();
-        return Ok(Answer::Enveloped(Reply::empty().with_warning(Some(warning))));
+        return Ok(Answer::Enveloped(
+            Reply::empty().with_warning(Some(warning)),
+        ));
     };
     session.change(Change::Revoke(grant.token)).await?;
     Ok(Answer::Enveloped(Reply::empty()))
