@@ -1,0 +1,33 @@
+//! End-to-end tests: the real binary on a loopback port, driven with the real `bao` CLI and with raw HTTP.
+//!
+//! Each test runs a node of its own in a scratch folder. A missing `bao` fails the tests that need it, with a sentence
+//! on how to get it; `scripts/test` installs it. `CONCLAVE_TEST_LONG=1` adds rounds.
+
+#[cfg(test)]
+mod add_ons;
+#[cfg(test)]
+mod attenuation;
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod command_line;
+#[cfg(test)]
+mod compatibility;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod envelope;
+#[cfg(test)]
+mod guide;
+#[cfg(test)]
+mod kv;
+#[cfg(test)]
+mod seal;
+#[cfg(test)]
+mod shutdown;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod tokens;
+#[cfg(test)]
+mod transit;

@@ -1,0 +1,20 @@
+//! What the tests stand on: nodes, the `bao` CLI, raw HTTP.
+
+pub mod bao;
+pub mod http;
+pub mod node;
+
+pub use self::http::{Answer, Request};
+pub use self::node::{AddOn, Opened, TestNode, dev_node, opened_node};
+
+/// Whether the long run was asked for.
+#[allow(clippy::disallowed_methods, reason = "scripts/test --long says so")]
+pub fn is_long() -> bool {
+    std::env::var_os("CONCLAVE_TEST_LONG").is_some()
+}
+
+/// Standard base64, for transit plaintexts.
+pub fn base64(text: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(text)
+}
