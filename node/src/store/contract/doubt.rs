@@ -13,7 +13,7 @@ use crate::store::{
 
 /// What happens to a commit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fate {
+pub(crate) enum Fate {
     /// It is done, but its caller is told that nobody knows.
     DoneInDoubt,
     /// It is not done, and its caller is told that nobody knows.
@@ -23,7 +23,7 @@ enum Fate {
 }
 
 /// A store whose next commits meet the fates in `plan`, last first, and then go well.
-struct Doubtful {
+pub(crate) struct Doubtful {
     inner: Arc<dyn Store>,
     plan: Arc<Mutex<Vec<Fate>>>,
 }
@@ -113,13 +113,26 @@ impl Transaction for DoubtfulTransaction {
     }
 }
 
+impl Doubtful {
+    /// A store in front of `inner` whose commits go well until told otherwise.
+    pub(crate) fn new(inner: Arc<dyn Store>) -> Self {
+        Self {
+            inner,
+            plan: Arc::default(),
+        }
+    }
+
+    /// What the next commits meet, reads included.
+    pub(crate) fn plan(&self, fates: &[Fate]) {
+        *self.plan.lock() = fates.iter().rev().copied().collect();
+    }
+}
+
 impl Room {
     fn doubtful(&self, fates: &[Fate]) -> Doubtful {
-        let plan = fates.iter().rev().copied().collect();
-        Doubtful {
-            inner: Arc::clone(&self.store),
-            plan: Arc::new(Mutex::new(plan)),
-        }
+        let store = Doubtful::new(Arc::clone(&self.store));
+        store.plan(fates);
+        store
     }
 }
 
