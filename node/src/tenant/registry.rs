@@ -254,7 +254,7 @@ mod tests {
         let made = create_named(&store, "myKMS").await.unwrap();
         assert_eq!(find(&store, "myKMS").await.unwrap(), made);
         assert_eq!(find(&store, &made.id.to_string()).await.unwrap(), made);
-        assert_eq!(list(&store).await.unwrap(), [made.clone()]);
+        assert_eq!(list(&store).await.unwrap(), std::slice::from_ref(&made));
         delete(&store, "myKMS").await.unwrap();
         assert!(matches!(
             find(&store, "myKMS").await,

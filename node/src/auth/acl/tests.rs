@@ -39,7 +39,8 @@ fn may(acl: &Acl, operation: Operation, path: &str) -> bool {
 #[test]
 fn only_the_most_specific_rule_decides() {
     // (what it shows, the rules, the path, the rule that decides)
-    let table: &[(&str, &[(&str, &str)], &str, &str)] = &[
+    type Line<'l> = (&'l str, &'l [(&'l str, &'l str)], &'l str, &'l str);
+    let table: &[Line<'_>] = &[
         (
             "an exact path beats a prefix",
             &[("a/*", "update"), ("a/b", "read")],

@@ -95,7 +95,7 @@ mod tests {
     fn names_are_lower_cased() {
         let name: PolicyName = "Team A/Deploy-1".parse().unwrap();
         assert_eq!(name.as_str(), "team a/deploy-1");
-        assert_eq!("ROOT".parse::<PolicyName>().unwrap().is_root(), true);
+        assert!("ROOT".parse::<PolicyName>().unwrap().is_root());
     }
 
     #[test]
