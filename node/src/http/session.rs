@@ -71,7 +71,11 @@ pub fn tenant_of(
 ) -> Result<Arc<Tenant>, Error> {
     let by_token = match credential {
         Credential::None => None,
-        Credential::Opaque(text) => id::tag_of(text).and_then(|tag| node.tenants.by_tag(tag)),
+        // A token of the generated form is its add-on's or nobody's: no other token may look like one.
+        Credential::Opaque(text) => match id::tag_of(text) {
+            Some(tag) => Some(node.tenants.by_tag(tag).ok_or_else(Error::no_token)?),
+            None => None,
+        },
         Credential::Biscuit(biscuit) => match biscuit.identity() {
             Identity::Addon { tenant, .. } => {
                 Some(node.tenants.by_id(tenant).ok_or_else(Error::no_token)?)

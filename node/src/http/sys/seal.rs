@@ -147,9 +147,7 @@ pub async fn seal(node: &Node, request: &Request) -> Result<Answer, Error> {
 
 /// The add-on, if the caller may see its seal: the default one by anybody, others by whoever has a token of it.
 fn readable(node: &Node, request: &Request) -> Result<Arc<Tenant>, Error> {
-    // A bad token on an unauthenticated route is no token.
-    let credential = credential(node, request).unwrap_or(Credential::None);
-    let tenant = tenant_of(node, request, &credential)?;
+    let (tenant, credential) = lenient(node, request)?;
     let names_it = match &credential {
         Credential::None => false,
         Credential::Opaque(text) => id::tag_of(text) == Some(tenant.addon().tag),
@@ -164,15 +162,23 @@ fn readable(node: &Node, request: &Request) -> Result<Arc<Tenant>, Error> {
 /// The add-on, if the caller may initialise and unseal it.
 async fn writable(node: &Node, request: &Request, fields: &Fields) -> Result<Arc<Tenant>, Error> {
     let open_to_all = node.settings.unauthenticated_seal_routes;
-    let credential = match credential(node, request) {
-        Err(_) if open_to_all => Credential::None,
-        credential => credential?,
-    };
-    let tenant = tenant_of(node, request, &credential)?;
+    let (tenant, credential) = lenient(node, request)?;
     if !(open_to_all && is_default(node, &tenant)) {
         authorize(node, request, &tenant, &credential, fields).await?;
     }
     Ok(tenant)
+}
+
+/// The add-on that is meant. A bad token is no token here: these routes are for callers who may have none.
+fn lenient<'r>(node: &Node, request: &'r Request) -> Result<(Arc<Tenant>, Credential<'r>), Error> {
+    let sent = credential(node, request).unwrap_or(Credential::None);
+    match tenant_of(node, request, &sent) {
+        Ok(tenant) => Ok((tenant, sent)),
+        Err(_) if request.namespace.is_none() => {
+            tenant_of(node, request, &Credential::None).map(|tenant| (tenant, Credential::None))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 async fn authorize(
