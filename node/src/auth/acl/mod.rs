@@ -9,6 +9,8 @@
 //! trailing slash for lists. Any other text is just a path that rules match or not.
 
 mod decision;
+#[cfg(test)]
+mod merging;
 mod operation;
 mod permissions;
 #[cfg(test)]
@@ -153,19 +155,21 @@ impl Acl {
     }
 
     /// Whether there may be anything to do at the mount or below: what the CLI's preflight asks for. It looks for any
-    /// grant whose path may lie there, and does not weigh it against other rules, except that a rule that covers the
-    /// whole mount is asked with its priority.
+    /// grant whose path may lie there, and does not weigh it against other rules, except that prefixes that cover the
+    /// whole mount count with their priority.
     pub fn any_access_under(&self, mount: &str) -> bool {
         self.is_root()
             || self.granted(mount).grants_anything()
+            || self
+                .wildcards
+                .find(mount)
+                .is_some_and(|rule| rule.capabilities.grants_anything())
             || self
                 .exact
                 .values()
                 .any(|rule| rule.path.starts_with(mount) && rule.capabilities.grants_anything())
             || self.wildcards.iter().any(|(pattern, rule)| {
-                rule.capabilities.grants_anything()
-                    && (pattern.has_segment_wildcards() || pattern.text().starts_with(mount))
-                    && pattern.reaches_into(mount)
+                rule.capabilities.grants_anything() && pattern.reaches_into(mount)
             })
     }
 

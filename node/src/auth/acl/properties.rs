@@ -1,5 +1,7 @@
 //! The compiled rules answer as a slow and obvious reading of Vault's words does.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::{Acl, Operation, no_identity};
@@ -56,9 +58,9 @@ fn rank(pattern: &str) -> (usize, bool, std::cmp::Reverse<usize>, usize, &str) {
     )
 }
 
-fn reference<'r>(rules: &'r [String], operation: Operation, path: &str) -> Option<&'r str> {
+fn reference<'r>(rules: &BTreeSet<&'r str>, operation: Operation, path: &str) -> Option<&'r str> {
     let is_exact = |rule: &str| !rule.ends_with('*') && !rule.split('/').any(|s| s == "+");
-    let exact = |path: &str| rules.iter().find(|rule| is_exact(rule) && *rule == path);
+    let exact = |path: &str| rules.get(path).filter(|rule| is_exact(rule));
     let best = |path: &str| {
         rules
             .iter()
@@ -72,41 +74,101 @@ fn reference<'r>(rules: &'r [String], operation: Operation, path: &str) -> Optio
         .or_else(|| bare.and_then(exact))
         .or_else(|| best(path))
         .or_else(|| bare.and_then(best))
-        .map(String::as_str)
+        .copied()
+}
+
+/// What all grants of the deciding path say together.
+fn granted<'g>(grants: &'g [Grant], path: &str) -> BTreeSet<&'g str> {
+    let names: BTreeSet<&str> = grants
+        .iter()
+        .filter(|grant| grant.path == path)
+        .flat_map(|grant| &grant.capabilities)
+        .copied()
+        .collect();
+    if names.contains("deny") {
+        BTreeSet::new()
+    } else {
+        names
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Grant {
+    path: String,
+    capabilities: Vec<&'static str>,
 }
 
 fn path() -> impl Strategy<Value = String> {
     prop::collection::vec("[ab]{0,2}", 1..4).prop_map(|segments| segments.join("/"))
 }
 
-fn rule() -> impl Strategy<Value = String> {
-    let segment = prop_oneof![3 => "[ab]{1,2}", 1 => Just("+".to_owned())];
+fn rule_path() -> impl Strategy<Value = String> {
+    let segment = prop_oneof![3 => "[ab]{0,2}", 1 => Just("+".to_owned())];
     (prop::collection::vec(segment, 1..4), any::<bool>()).prop_map(|(segments, open)| {
         let path = segments.join("/");
+        // A leading slash means nothing in a rule, and paths of requests have none.
+        let path = path.trim_start_matches('/');
         match open {
             true if !path.ends_with('+') => format!("{path}*"),
-            _ => path,
+            _ => path.to_owned(),
         }
     })
 }
 
+/// `deny` is rare, or it would hide what the others do.
+fn grant() -> impl Strategy<Value = Grant> {
+    let capability = prop_oneof![
+        4 => prop::sample::select(vec!["read", "list", "update", "patch", "delete"]),
+        1 => Just("deny"),
+    ];
+    (rule_path(), prop::collection::vec(capability, 0..3))
+        .prop_map(|(path, capabilities)| Grant { path, capabilities })
+}
+
+fn policy(name: &str, grants: &[Grant]) -> Policy {
+    let text: String = grants
+        .iter()
+        .map(|grant| {
+            let Grant { path, capabilities } = grant;
+            format!("path {path:?} {{ capabilities = {capabilities:?} }}\n")
+        })
+        .collect();
+    Policy::parse(name.parse().unwrap(), &text).unwrap()
+}
+
 proptest! {
     #[test]
-    fn the_deciding_rule_is_the_references(
-        mut rules in prop::collection::vec(rule(), 0..8),
-        path in path(),
-        lists in any::<bool>(),
+    fn answers_are_the_references(
+        grants in prop::collection::vec(grant(), 0..10),
+        in_first in 0..10usize,
+        paths in prop::collection::vec(path(), 1..6),
     ) {
-        rules.sort();
-        rules.dedup();
-        let text: String = rules
-            .iter()
-            .map(|rule| format!("path \"{rule}\" {{ capabilities = [\"read\", \"list\"] }}\n"))
-            .collect();
-        let policy = Policy::parse("p".parse().unwrap(), &text).unwrap();
-        let acl = Acl::compile([&policy], Timestamp(0), &no_identity);
-        let operation = if lists { Operation::List } else { Operation::Read };
-        let decision = acl.check(operation, &path, None, None);
-        prop_assert_eq!(decision.rule_path(), reference(&rules, operation, &path));
+        let (one, other) = grants.split_at(in_first.min(grants.len()));
+        let policies = [policy("one", one), policy("other", other)];
+        let acl = Acl::compile(&policies, Timestamp(0), &no_identity);
+        let rules: BTreeSet<&str> = grants.iter().map(|grant| grant.path.as_str()).collect();
+        for path in &paths {
+            for operation in [
+                Operation::Read,
+                Operation::List,
+                Operation::Update,
+                Operation::Patch,
+                Operation::Delete,
+            ] {
+                let expected = reference(&rules, operation, path);
+                let names = expected.map(|rule| granted(&grants, rule)).unwrap_or_default();
+                let decision = acl.check(operation, path, None, None);
+                prop_assert_eq!(decision.rule_path(), expected, "{:?} {}", operation, path);
+                prop_assert_eq!(
+                    decision.is_allowed(),
+                    names.contains(operation.as_str()),
+                    "{:?} {}: {:?}", operation, path, names
+                );
+                if decision.is_allowed() {
+                    let mount = path.split_inclusive('/').next().unwrap_or_default();
+                    prop_assert!(!mount.ends_with('/') || acl.any_access_under(mount), "{}", mount);
+                }
+            }
+        }
     }
 }
