@@ -119,13 +119,20 @@ pub fn user_policy(mounts: &BTreeMap<&str, &str>) -> Result<Policy, Error> {
 fn user_text(mounts: &BTreeMap<&str, &str>) -> String {
     let mut text = DEFAULT.to_owned();
     for (mount, kind) in mounts {
+        if means_more_than_itself(mount) {
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                text,
+                "# Nothing on {mount:?}: its path would mean others too"
+            );
+            continue;
+        }
         let rules = match *kind {
             "kv" => KV,
             "transit" => TRANSIT,
             _ => &[],
         };
         for (path, capabilities) in rules {
-            // Writing to a string cannot fail.
             let _ = writeln!(
                 text,
                 "path {} {{\n    capabilities = [{capabilities}]\n}}",
@@ -134,6 +141,16 @@ fn user_text(mounts: &BTreeMap<&str, &str>) -> String {
         }
     }
     text
+}
+
+/// Whether a rule with this path in it would be about other paths as well, or could not be written. Whoever may mount
+/// engines must not widen the user's rights beyond the mount by its name: a mount at `+/` would open `sys/`.
+fn means_more_than_itself(mount: &str) -> bool {
+    mount.split('/').any(|segment| segment == "+")
+        || ["+*", "{{", "}}", "${"]
+            .iter()
+            .any(|special| mount.contains(special))
+        || mount.contains(char::is_control)
 }
 
 /// A path as a quoted string of the policy language.
@@ -193,6 +210,28 @@ mod tests {
         ] {
             assert!(allowed(operation, path), "{operation:?} {path}");
         }
+    }
+
+    #[test]
+    fn a_mounts_name_widens_nothing() {
+        for mount in [
+            "+/",
+            "a/+/b/",
+            "x+*/",
+            "{{identity.entity.id}}/",
+            "a}}/",
+            "${/",
+            "a\nb/",
+        ] {
+            let policy = user_policy(&BTreeMap::from([(mount, "kv")])).unwrap();
+            let default = Policy::parse("user".parse().unwrap(), DEFAULT).unwrap();
+            assert_eq!(policy, default, "{mount:?}");
+        }
+        let odd = BTreeMap::from([("c++/", "kv"), ("50*/", "kv")]);
+        let acl = Acl::compile([&user_policy(&odd).unwrap()], Timestamp(0), &no_identity);
+        let may = |path| acl.check(Operation::Read, path, None, None).is_allowed();
+        assert!(may("c++/data/x") && may("50*/data/x"));
+        assert!(!may("cxx/data/x") && !may("50x/data/x") && !may("sys/mounts"));
     }
 
     #[test]

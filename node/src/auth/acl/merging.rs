@@ -315,6 +315,9 @@ fn a_preflight_is_not_misled_by_a_rule_for_the_mount_itself() {
     assert!(may(
         r#"path "kv/*" { policy = "deny" } path "kv/a/b" { policy = "read" }"#
     ));
+    assert!(may(
+        r#"path "+/+" { policy = "deny" } path "*" { policy = "read" }"#
+    ));
     assert!(!may(
         r#"path "kv/*" { policy = "deny" } path "*" { policy = "read" }"#
     ));

@@ -155,14 +155,14 @@ impl Acl {
     }
 
     /// Whether there may be anything to do at the mount or below: what the CLI's preflight asks for. It looks for any
-    /// grant whose path may lie there, and does not weigh it against other rules, except that prefixes that cover the
-    /// whole mount count with their priority.
+    /// grant whose path may lie there, and does not weigh it against other rules, except that of the prefixes that
+    /// cover the whole mount only the longest counts.
     pub fn any_access_under(&self, mount: &str) -> bool {
         self.is_root()
             || self.granted(mount).grants_anything()
             || self
                 .wildcards
-                .find(mount)
+                .covering(mount)
                 .is_some_and(|rule| rule.capabilities.grants_anything())
             || self
                 .exact

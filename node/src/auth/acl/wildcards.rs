@@ -56,23 +56,32 @@ impl WildcardRules {
 
     /// The rule that decides about `path`, if one matches.
     pub(super) fn find(&self, path: &str) -> Option<&Permissions> {
+        self.stems_of(path).find_map(|(stem, rest)| {
+            stem.rules
+                .iter()
+                .find(|(pattern, _)| pattern.matches_after_stem(rest))
+                .map(|(_, permissions)| permissions)
+        })
+    }
+
+    /// The longest plain prefix of `folder`: the rule for what lies deep in it, where no other rule reaches.
+    pub(super) fn covering(&self, folder: &str) -> Option<&Permissions> {
+        self.stems_of(folder).find_map(|(stem, _)| {
+            stem.rules
+                .iter()
+                .find(|(pattern, _)| !pattern.has_segment_wildcards())
+                .map(|(_, permissions)| permissions)
+        })
+    }
+
+    /// All stems that the path begins with, longest first, each with the rest of the path.
+    fn stems_of<'s, 'p>(&'s self, path: &'p str) -> impl Iterator<Item = (&'s Stem, &'p str)> {
         let after = self
             .stems
             .partition_point(|stem| stem.text.as_str() <= path);
-        let mut next = after.checked_sub(1);
-        while let Some(stem) = next.and_then(|index| self.stems.get(index)) {
-            if let Some(rest) = path.strip_prefix(stem.text.as_str()) {
-                let found = stem
-                    .rules
-                    .iter()
-                    .find(|(pattern, _)| pattern.matches_after_stem(rest));
-                if let Some((_, permissions)) = found {
-                    return Some(permissions);
-                }
-            }
-            next = stem.parent;
-        }
-        None
+        let last = after.checked_sub(1).and_then(|index| self.stems.get(index));
+        std::iter::successors(last, |stem| self.stems.get(stem.parent?))
+            .filter_map(|stem| Some((stem, path.strip_prefix(stem.text.as_str())?)))
     }
 
     /// All rules, by stem.

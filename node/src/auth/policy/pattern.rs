@@ -189,6 +189,29 @@ mod tests {
     }
 
     #[test]
+    fn among_patterns_with_one_stem_the_order_is_vaults() {
+        for (why, winner, loser) in [
+            ("not ending in a star", "a/+/b", "a/+/b*"),
+            (
+                "not ending in a star, though with more plusses",
+                "a/+/+",
+                "a/+/b*",
+            ),
+            ("not ending in a star, against a plain prefix", "a/+", "a/*"),
+            ("fewer plusses, though shorter", "a/+/b/c", "a/+/+/ccc"),
+            ("fewer plusses: none", "*", "+/*"),
+            ("longer, though smaller", "+/+/a/bb*", "+/a/+/b*"),
+            ("larger, where all else is equal", "+/b/+", "+/+/b"),
+        ] {
+            let (winner, loser) = (Pattern::parse(winner), Pattern::parse(loser));
+            let (winner, loser) = (winner.unwrap(), loser.unwrap());
+            assert_eq!(winner.stem(), loser.stem(), "{why}");
+            assert_eq!(winner.compare_priority(&loser), Ordering::Greater, "{why}");
+            assert_eq!(loser.compare_priority(&winner), Ordering::Less, "{why}");
+        }
+    }
+
+    #[test]
     fn plus_star_is_refused() {
         assert!(Pattern::parse("foo/+*").is_err());
         assert!(Pattern::parse("foo/+*/bar").is_err());
