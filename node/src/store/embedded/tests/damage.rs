@@ -4,6 +4,8 @@ use futures_util::future::join_all;
 
 use super::power::Seeded;
 use super::*;
+use crate::id::TenantId;
+use crate::rng::OsRandom;
 use crate::store::Row;
 use crate::store::key::{KeyRange, Scope};
 
@@ -21,64 +23,72 @@ fn value(number: u64) -> Vec<u8> {
 
 const ROWS: u64 = 60;
 
-/// A closed store of two rooms, as a disk image.
-async fn image() -> (Vec<u8>, [Room; 2]) {
+/// A closed store's disk, and what the two rooms in it hold.
+async fn image() -> (Vec<u8>, [Expected; 2]) {
     let disk = Disk::default();
     let first = room(open_on(&disk).unwrap());
     let second = Room {
-        tenant: room(EmbeddedStore::in_memory().unwrap()).tenant,
+        tenant: TenantId::generate(&OsRandom),
         ..first.clone()
     };
-    let rooms = [first, second];
-    for room in &rooms {
+    let mut expected = Vec::new();
+    for room in [first, second] {
+        let rows: Vec<Row> = (0..ROWS)
+            .map(|number| (room.row(number), value(number)))
+            .collect();
         let mut transaction = room.begin().await;
-        for number in 0..ROWS {
-            transaction.set(&room.row(number), &value(number));
+        for (key, value) in &rows {
+            transaction.set(key, value);
         }
         transaction.append_change(b"filled");
         transaction.commit().await.unwrap();
+        expected.push(Expected {
+            tenant: room.tenant,
+            rows,
+        });
     }
-    let forgetful = Arc::new(EmbeddedStore::in_memory().unwrap());
-    let rooms = rooms.map(|room| Room {
-        store: forgetful.clone(),
-        ..room
-    });
-    (disk.image(), rooms)
+    (disk.image(), expected.try_into().ok().unwrap())
 }
 
-/// Reads everything that is readable, and panics on anything that was never written. Returns how many rows are not.
-async fn count_unreadable(store: Arc<dyn Store>, rooms: &[Room; 2]) -> usize {
-    let mut unreadable = 0;
-    for room in rooms {
-        let room = Room {
-            store: Arc::clone(&store),
-            ..room.clone()
-        };
-        let mut transaction = room.begin().await;
-        let expected: Vec<Row> = (0..ROWS)
-            .map(|number| (room.row(number), value(number)))
-            .collect();
-        for (key, value) in &expected {
+/// What a room holds.
+struct Expected {
+    tenant: TenantId,
+    rows: Vec<Row>,
+}
+
+impl Expected {
+    fn room(&self, store: &Arc<dyn Store>) -> Room {
+        Room {
+            store: Arc::clone(store),
+            tenant: self.tenant,
+        }
+    }
+
+    /// Reads all, and panics on anything that was never written. Returns how many reads were refused.
+    async fn count_unreadable(&self, store: &Arc<dyn Store>) -> usize {
+        let mut unreadable = 0;
+        let mut transaction = self.room(store).begin().await;
+        for (key, value) in &self.rows {
             match transaction.get(key).await {
                 Ok(found) => assert!(found.as_ref() == Some(value), "wrong data was served"),
                 Err(StoreError::Corrupt(_)) => unreadable += 1,
                 Err(other) => panic!("{other}"),
             }
         }
-        let all = KeyRange::scope(Scope::Tenant(room.tenant));
+        let all = KeyRange::scope(Scope::Tenant(self.tenant));
         match transaction.range(&all, 1000, false).await {
-            Ok(found) => assert!(found == expected, "wrong data was served"),
+            Ok(found) => assert!(found == self.rows, "wrong data was served"),
             // The page behind the last row is looked at too.
             Err(StoreError::Corrupt(_)) => unreadable += 1,
             Err(other) => panic!("{other}"),
         }
+        unreadable
     }
-    unreadable
 }
 
 #[tokio::test]
 async fn a_flipped_byte_is_never_wrong_data() {
-    let (image, rooms) = image().await;
+    let (image, [first, second]) = image().await;
     let (mut refused, mut noticed, mut harmless) = (0, 0, 0);
     let preamble = 0..360;
     let everywhere = (360..image.len()).step_by(1_009);
@@ -91,10 +101,13 @@ async fn a_flipped_byte_is_never_wrong_data() {
                 assert!(!error.to_string().contains('\n'));
                 refused += 1;
             }
-            Ok(store) => match count_unreadable(Arc::new(store), &rooms).await {
-                0 => harmless += 1,
-                _ => noticed += 1,
-            },
+            Ok(store) => {
+                let store: Arc<dyn Store> = Arc::new(store);
+                let unreadable =
+                    first.count_unreadable(&store).await + second.count_unreadable(&store).await;
+                noticed += usize::from(unreadable > 0);
+                harmless += usize::from(unreadable == 0);
+            }
         }
     }
     // All of the preamble is needed; of the rest, some bytes belong to free pages.
@@ -140,10 +153,7 @@ async fn damage_to_one_row_stops_nobody_else() {
     disk.flip(offset, 0x10);
     for _restart in 0..2 {
         let store: Arc<dyn Store> = Arc::new(open_on(&disk).unwrap());
-        let [first, second] = [&first, &second].map(|room| Room {
-            store: Arc::clone(&store),
-            ..room.clone()
-        });
+        let [first, second] = [&first, &second].map(|expected| expected.room(&store));
         let damaged = if is_damaged(&first).await {
             &first
         } else {
