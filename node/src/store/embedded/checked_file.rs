@@ -70,11 +70,19 @@ struct Sums {
 }
 
 impl<F: StorageBackend> CheckedFile<F> {
-    /// Looks at what is in `file`, which may be empty. Raises `sync_failed` if the system ever fails to sync it.
+    /// Looks at what is in `file`, which may be empty.
+    ///
+    /// `sync_failed` belongs to the file for as long as the process runs. When the system once failed to sync it, its
+    /// cache may show what the disk does not have, and this process must not believe it again.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidData`] for a file that is not one of these, or is damaged or cut short.
     pub(super) fn open(file: F, sync_failed: Arc<AtomicBool>) -> Result<Self> {
+        if sync_failed.load(Ordering::Acquire) {
+            return Err(invalid(
+                "the disk did not keep what was written; check it, then start again",
+            ));
+        }
         let physical = file.len()?;
         let mut header = Header {
             length: 0,

@@ -113,14 +113,15 @@ impl Committer {
                 Ok(())
             }
             Err(Failure::RolledBack(error)) => self.isolate(winners, error),
-            Err(Failure::Broken(error)) => {
-                self.recover(&error.to_string())?;
-                self.isolate(winners, error)
-            }
-            Err(Failure::Lost(reason)) => {
-                for winner in winners {
-                    answer(winner.reply, Err(StoreError::Unavailable(reason.clone())));
+            Err(Failure::Broken(error)) => match self.reopen() {
+                Ok(()) => self.isolate(winners, error),
+                Err(reason) => {
+                    refuse(winners, &reason.to_string());
+                    self.recover(&reason.to_string())
                 }
+            },
+            Err(Failure::Lost(reason)) => {
+                refuse(winners, &reason);
                 self.recover(&reason)
             }
         }
@@ -189,6 +190,15 @@ impl Committer {
         // What was written while nobody listened is not in the log: older transactions conflict.
         self.log = ConflictLog::starting_at(self.version);
         self.shared.resume(snapshot)
+    }
+}
+
+fn refuse(winners: Vec<Winner>, reason: &str) {
+    for winner in winners {
+        answer(
+            winner.reply,
+            Err(StoreError::Unavailable(reason.to_owned())),
+        );
     }
 }
 

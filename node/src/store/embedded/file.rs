@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError};
@@ -25,8 +25,7 @@ pub(super) struct Location {
     folder: PathBuf,
     path: PathBuf,
     options: EmbeddedOptions,
-    /// Whether the system ever failed to sync the file. Its cache may then show what the disk does not have, so the
-    /// file is not opened again by this process.
+    /// See [`CheckedFile::open`].
     sync_failed: Arc<AtomicBool>,
 }
 
@@ -45,10 +44,6 @@ impl Location {
     /// # Errors
     /// One line that names the file and says what is wrong with it.
     pub(super) fn open(&self) -> Result<Database, StoreError> {
-        if self.sync_failed.load(Ordering::Acquire) {
-            let what = "the disk did not keep what was written; check it, then start again";
-            return Err(self.name_in(StoreError::Corrupt(what.into())));
-        }
         let opened = guarded(|| {
             if !self.path.try_exists().map_err(io_failed)? {
                 self.create()?;

@@ -111,11 +111,10 @@ impl Queue {
         waiting.into_iter().map(|(request, _)| request).collect()
     }
 
-    /// Waits at most that long, and says whether the queue is closed.
+    /// Waits for a request, but at most that long, and says whether the queue is closed.
     pub(super) fn wait_until_closed(&self, at_most: Duration) -> bool {
         let mut state = self.state.lock();
-        // New requests wake this as well; whoever calls it again then looks after them sooner.
-        if !state.closed {
+        if !state.closed && state.waiting.is_empty() {
             self.filled.wait_for(&mut state, at_most);
         }
         state.closed

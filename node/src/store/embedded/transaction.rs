@@ -162,6 +162,7 @@ impl Shared {
         reads: ReadSet,
         read_version: u64,
     ) -> Result<Stamp, StoreError> {
+        self.check()?;
         let (reply, answer) = oneshot::channel();
         self.queue
             .push(Request {

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redb::{
-    CommitError, Database, ReadableDatabase, ReadableTable, Table, TableDefinition,
+    CommitError, Database, ReadableDatabase, ReadableTable, Table, TableDefinition, TableError,
     TransactionError, WriteTransaction,
 };
 
@@ -46,7 +46,7 @@ impl Writer {
         reopen: Reopen,
         quick_repair: bool,
     ) -> Result<(Self, Snapshot), StoreError> {
-        let snapshot = guarded(|| snapshot(&database, prepare(&database)?))?;
+        let snapshot = guarded(|| prepare(&database))?;
         Ok((
             Self {
                 database: Some(database),
@@ -59,10 +59,14 @@ impl Writer {
 
     /// Closes the file and opens it again.
     pub(super) fn reopen(&mut self) -> Result<Snapshot, StoreError> {
+        // Closing may fail after all that went wrong; the file is what counts.
+        let closed = catch_unwind(AssertUnwindSafe(|| drop(self.database.take())));
+        if closed.is_err() {
+            tracing::warn!("the store's file was not closed in good order");
+        }
         guarded(|| {
-            self.database = None;
             let database = (self.reopen)()?;
-            let snapshot = snapshot(&database, prepare(&database)?)?;
+            let snapshot = prepare(&database)?;
             self.database = Some(database);
             Ok(snapshot)
         })
@@ -101,30 +105,29 @@ impl Writer {
     }
 }
 
-/// Makes the tables of a new file, and returns the stamp of the last commit.
-pub(super) fn prepare(database: &Database) -> Result<Stamp, StoreError> {
-    let mut transaction = database.begin_write().map_err(failed)?;
-    transaction.set_quick_repair(true);
-    let last = {
-        transaction.open_table(ROWS).map_err(failed)?;
-        let mut meta = transaction.open_table(META).map_err(failed)?;
-        let last = meta
-            .get(LAST_STAMP)
-            .map_err(failed)?
-            .map(|stamp| stamp.value().to_vec());
-        match last {
-            Some(stamp) => <[u8; 10]>::try_from(stamp)
-                .map(Stamp)
-                .map_err(|_| StoreError::Corrupt("the last stamp is not one".into()))?,
-            None => {
-                meta.insert(LAST_STAMP, Stamp::default().0.as_slice())
-                    .map_err(failed)?;
-                Stamp::default()
-            }
+/// The state of the file; makes the tables first if it is new.
+pub(super) fn prepare(database: &Database) -> Result<Snapshot, StoreError> {
+    let meta = match database.begin_read().map_err(failed)?.open_table(META) {
+        Err(TableError::TableDoesNotExist(_)) => {
+            create_tables(database).map_err(failed)?;
+            return snapshot(database, Stamp::default());
         }
+        meta => meta.map_err(failed)?,
     };
-    transaction.commit().map_err(failed)?;
-    Ok(last)
+    let last = meta.get(LAST_STAMP).map_err(failed)?;
+    let last = last.and_then(|stamp| <[u8; 10]>::try_from(stamp.value()).ok());
+    let last = last.ok_or_else(|| StoreError::Corrupt("its last stamp is none".into()))?;
+    snapshot(database, Stamp(last))
+}
+
+fn create_tables(database: &Database) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    transaction.open_table(ROWS)?;
+    transaction
+        .open_table(META)?
+        .insert(LAST_STAMP, Stamp::default().0.as_slice())?;
+    Ok(transaction.commit()?)
 }
 
 /// The state of the file after its last commit, which was `stamp`.
