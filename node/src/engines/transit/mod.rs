@@ -169,3 +169,6 @@ impl Engine for TransitEngine {
         self.keys.cache().forget(name);
     }
 }
+
+#[cfg(test)]
+mod tests;
