@@ -31,7 +31,6 @@ pub struct TestNode {
 /// An add-on as `conclave addon` printed it.
 pub struct AddOn {
     pub id: String,
-    pub name: String,
     pub root_token: String,
     pub user_token: String,
 }
@@ -269,7 +268,6 @@ impl AddOn {
         let text = |key: &str| value[key].as_str().expect("text").to_owned();
         Self {
             id: text("id"),
-            name: text("name"),
             root_token: text("root_token"),
             user_token: text("user_token"),
         }
