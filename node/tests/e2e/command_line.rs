@@ -14,7 +14,10 @@ fn conclave_with(files: &[(&str, &str)], arguments: &[&str]) -> Outcome {
         std::fs::write(folder.path().join(name), content).unwrap();
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_conclave"));
-    command.args(arguments).current_dir(folder.path()).env_clear();
+    command
+        .args(arguments)
+        .current_dir(folder.path())
+        .env_clear();
     command.output().unwrap().into()
 }
 
@@ -23,11 +26,17 @@ const SMALLEST: &str = "storage \"inmem\" {}\nlistener \"tcp\" {\n  address = \"
 #[test]
 fn a_wrong_configuration_stops_the_start_with_one_line() {
     let misspelt = format!("{SMALLEST}\nclustre_name = \"x\"\n");
-    let no_tls = SMALLEST.replace("tls_disable = true", "tls_cert_file = \"none.pem\"\n tls_key_file = \"none.key\"");
+    let no_tls = SMALLEST.replace(
+        "tls_disable = true",
+        "tls_cert_file = \"none.pem\"\n tls_key_file = \"none.key\"",
+    );
     let no_key = format!("{SMALLEST}\noperator_public_key = \"none.pub\"\n");
     for (config, expected) in [
         (misspelt.as_str(), "node.hcl: clustre_name: unknown key"),
-        ("storage \"raft\" {}", "node.hcl: storage \"raft\": unknown storage; there are embedded and inmem"),
+        (
+            "storage \"raft\" {}",
+            "node.hcl: storage \"raft\": unknown storage; there are embedded and inmem",
+        ),
         ("storage {", "node.hcl:1:"),
         (no_tls.as_str(), "none.pem"),
         (no_key.as_str(), "none.pub"),
@@ -48,7 +57,9 @@ fn a_damaged_store_is_refused_in_one_line() {
     let store = node.folder().join("data/conclave.store");
     let bytes = std::fs::read(&store).unwrap();
     std::fs::write(&store, &bytes[..bytes.len() / 2]).unwrap();
-    let outcome = node.conclave(None, &["server", "--config", "node.hcl"]).expect(1);
+    let outcome = node
+        .conclave(None, &["server", "--config", "node.hcl"])
+        .expect(1);
     let last = outcome.errors.lines().last().unwrap();
     assert!(last.contains("conclave.store"), "{}", outcome.errors);
 }
@@ -59,8 +70,19 @@ fn a_store_has_one_node() {
     let config = std::fs::read_to_string(node.folder().join("node.hcl")).unwrap();
     let config = config.replace(&node.address(), "127.0.0.1:0");
     std::fs::write(node.folder().join("second.hcl"), config).unwrap();
-    let outcome = node.conclave(None, &["server", "--config", "second.hcl"]).expect(1);
-    assert!(outcome.errors.lines().last().unwrap().contains("conclave.store"), "{}", outcome.errors);
+    let outcome = node
+        .conclave(None, &["server", "--config", "second.hcl"])
+        .expect(1);
+    assert!(
+        outcome
+            .errors
+            .lines()
+            .last()
+            .unwrap()
+            .contains("conclave.store"),
+        "{}",
+        outcome.errors
+    );
 }
 
 #[test]
@@ -68,7 +90,13 @@ fn the_first_start_makes_the_operator_key_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
 
     let node = TestNode::start();
-    let mode = |path: &str| std::fs::metadata(node.folder().join(path)).unwrap().permissions().mode() & 0o777;
+    let mode = |path: &str| {
+        std::fs::metadata(node.folder().join(path))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777
+    };
     assert_eq!(mode("data/operator.key"), 0o600);
     assert_eq!(mode("data/conclave.store") & 0o077, 0);
     assert_eq!(node.addon_command(&["list"])[0]["name"], "default");
@@ -77,15 +105,44 @@ fn the_first_start_makes_the_operator_key_for_its_owner_only() {
 #[test]
 fn addon_commands_need_the_operators_key() {
     let node = TestNode::start();
-    std::fs::rename(node.folder().join("data/operator.key"), node.folder().join("kept.key")).unwrap();
+    std::fs::rename(
+        node.folder().join("data/operator.key"),
+        node.folder().join("kept.key"),
+    )
+    .unwrap();
     let show = ["addon", "show", "default", "--config", "node.hcl"];
-    node.conclave(None, &show).expect(1).expect_error("data/operator.key");
-    let with_key = ["addon", "show", "default", "--address", &node.url(), "--operator-key", "kept.key"];
-    node.conclave(None, &with_key).expect(0).expect_line("name default");
+    node.conclave(None, &show)
+        .expect(1)
+        .expect_error("data/operator.key");
+    let with_key = [
+        "addon",
+        "show",
+        "default",
+        "--address",
+        &node.url(),
+        "--operator-key",
+        "kept.key",
+    ];
+    node.conclave(None, &with_key)
+        .expect(0)
+        .expect_line("name default");
     let other = TestNode::start();
-    let foreign = other.folder().join("data/operator.key").display().to_string();
-    let with_foreign = ["addon", "list", "--config", "node.hcl", "--operator-key", &foreign];
-    node.conclave(None, &with_foreign).expect(2).expect_error("403: permission denied");
+    let foreign = other
+        .folder()
+        .join("data/operator.key")
+        .display()
+        .to_string();
+    let with_foreign = [
+        "addon",
+        "list",
+        "--config",
+        "node.hcl",
+        "--operator-key",
+        &foreign,
+    ];
+    node.conclave(None, &with_foreign)
+        .expect(2)
+        .expect_error("403: permission denied");
 }
 
 #[test]
@@ -97,37 +154,71 @@ fn kms_commands_do_what_clever_tools_do() {
         all.extend(["--format", "json"]);
         opened.node.conclave(Some(&opened.addon.user_token), &all)
     };
-    let json_of = |outcome: Outcome| -> Value { serde_json::from_str(&outcome.expect(0).output).unwrap() };
+    let json_of =
+        |outcome: Outcome| -> Value { serde_json::from_str(&outcome.expect(0).output).unwrap() };
     let put = json_of(kms(&["put", "app/db", "user=me", "password=a=b"]));
     assert_eq!(put, json!({"name": "app/db", "version": 1}));
-    assert_eq!(json_of(kms(&["patch", "app/db", "password=c"]))["version"], 2);
-    assert_eq!(json_of(kms(&["get", "app/db"])), json!({"user": "me", "password": "c"}));
+    assert_eq!(
+        json_of(kms(&["patch", "app/db", "password=c"]))["version"],
+        2
+    );
+    assert_eq!(
+        json_of(kms(&["get", "app/db"])),
+        json!({"user": "me", "password": "c"})
+    );
     assert_eq!(json_of(kms(&[])), json!(["app/"]));
     assert_eq!(json_of(kms(&["list", "app"])), json!(["db"]));
     assert_eq!(json_of(kms(&["destroy", "app/db"]))["destroyed"], true);
     kms(&["get", "app/db"]).expect(2);
-    opened.request("GET", "secret/metadata/app/db").send().expect_errors(404, &[]);
-    opened.node.conclave(Some("wrong"), &["kms"]).expect(2).expect_error("403: permission denied");
-    opened.node.conclave(None, &["kms"]).expect(1).expect_error("no token");
+    opened
+        .request("GET", "secret/metadata/app/db")
+        .send()
+        .expect_errors(404, &[]);
+    opened
+        .node
+        .conclave(Some("wrong"), &["kms"])
+        .expect(2)
+        .expect_error("403: permission denied");
+    opened
+        .node
+        .conclave(None, &["kms"])
+        .expect(1)
+        .expect_error("no token");
     // After `bao login` the CLI's own token file is enough.
-    opened.node.bao_with_input(None, &["login", "-"], &opened.addon.user_token).expect(0);
-    opened.node.conclave(None, &["kms", "put", "x", "y"]).expect(0);
+    opened
+        .node
+        .bao_with_input(None, &["login", "-"], &opened.addon.user_token)
+        .expect(0);
+    opened
+        .node
+        .conclave(None, &["kms", "put", "x", "y"])
+        .expect(0);
 }
 
 #[test]
 fn a_dev_node_is_ready_at_once() {
     let node = dev_node();
-    assert!(node.output().contains("Root Token: root"), "{}", node.output());
+    assert!(
+        node.output().contains("Root Token: root"),
+        "{}",
+        node.output()
+    );
     assert!(node.output().contains("Unseal Key: "), "{}", node.output());
-    node.bao(Some("root"), &["status"]).expect(0).expect_line("Storage Type inmem");
-    node.bao(Some("root"), &["kv", "put", "secret/a", "b=c"]).expect(0);
-    node.bao(Some("root"), &["kv", "get", "-field=b", "secret/a"]).expect(0).expect_line("c");
+    node.bao(Some("root"), &["status"])
+        .expect(0)
+        .expect_line("Storage Type inmem");
+    node.bao(Some("root"), &["kv", "put", "secret/a", "b=c"])
+        .expect(0);
+    node.bao(Some("root"), &["kv", "get", "-field=b", "secret/a"])
+        .expect(0)
+        .expect_line("c");
 }
 
 #[test]
 fn a_dev_node_stays_on_loopback() {
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
-        let outcome = conclave_with(&[], &["server", "--dev", "--dev-listen-address", address]).expect(1);
+        let outcome =
+            conclave_with(&[], &["server", "--dev", "--dev-listen-address", address]).expect(1);
         outcome.expect_error("is not a loopback address");
     }
 }
@@ -143,24 +234,54 @@ fn the_shipped_example_configuration_is_valid() {
 #[test]
 fn tls_ends_at_the_node() {
     let folder = tempfile::tempdir().unwrap();
-    let (certificate, key) = (folder.path().join("node.pem"), folder.path().join("node.key"));
+    let (certificate, key) = (
+        folder.path().join("node.pem"),
+        folder.path().join("node.key"),
+    );
     let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
-        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args([
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+        ])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .arg("-keyout")
         .arg(&key)
         .arg("-out")
         .arg(&certificate)
         .output()
         .expect("openssl, which scripts/test installs");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
     let files = format!("tls_cert_file = {certificate:?}\n  tls_key_file = {key:?}\n");
     let node = TestNode::start_with("", &files);
     let url = format!("https://{}", node.address());
     let list = |variables: &[(&str, &str)]| -> Outcome {
         let mut command = Command::new(env!("CARGO_BIN_EXE_conclave"));
-        command.args(["addon", "list", "--config", "node.hcl"]).current_dir(node.folder()).env_clear();
-        command.envs(variables.iter().copied()).output().unwrap().into()
+        command
+            .args(["addon", "list", "--config", "node.hcl"])
+            .current_dir(node.folder())
+            .env_clear();
+        command
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap()
+            .into()
     };
     let trusted = certificate.display().to_string();
     list(&[("VAULT_CACERT", &trusted)]).expect(0);
@@ -168,5 +289,8 @@ fn tls_ends_at_the_node() {
     let refused = list(&[]);
     assert_ne!(refused.code, Some(0), "an unknown certificate was trusted");
     let plain = node.request("GET", "sys/health").try_send();
-    assert!(plain.is_err() || plain.unwrap().status == 400, "{url} speaks plain HTTP");
+    assert!(
+        plain.is_err() || plain.unwrap().status == 400,
+        "{url} speaks plain HTTP"
+    );
 }

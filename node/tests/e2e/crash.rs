@@ -57,7 +57,11 @@ fn a_killed_node_has_every_acknowledged_write() {
             assert_eq!(read["data"]["data"]["number"], *number, "round {round}");
         }
     }
-    let listed = opened.request("LIST", "secret/metadata/crash").send().expect(200).data();
+    let listed = opened
+        .request("LIST", "secret/metadata/crash")
+        .send()
+        .expect(200)
+        .data();
     assert!(listed["keys"].as_array().unwrap().len() >= all.len());
 }
 
@@ -78,6 +82,9 @@ fn a_killed_node_has_every_acknowledged_key_version() {
             let decrypted = opened.write("transit/decrypt/k", &body, 200);
             assert_eq!(decrypted["data"]["plaintext"], "AAEC", "round {round}");
         }
-        assert_eq!(opened.read("transit/keys/k", 200)["data"]["latest_version"], round + 2);
+        assert_eq!(
+            opened.read("transit/keys/k", 200)["data"]["latest_version"],
+            round + 2
+        );
     }
 }

@@ -7,17 +7,28 @@ use super::support::opened_node;
 #[test]
 fn the_envelope_is_complete_and_in_order() {
     let opened = opened_node();
-    let answer = opened.request("GET", "sys/policies/acl/default").send().expect(200);
+    let answer = opened
+        .request("GET", "sys/policies/acl/default")
+        .send()
+        .expect(200);
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert!(answer.body.ends_with("}\n"), "{:?}", answer.body);
     let keys = [
-        "request_id", "lease_id", "renewable", "lease_duration", "data", "wrap_info", "warnings", "auth",
+        "request_id",
+        "lease_id",
+        "renewable",
+        "lease_duration",
+        "data",
+        "wrap_info",
+        "warnings",
+        "auth",
     ];
     let mut rest = answer.body.as_str();
     for key in keys {
         let place = rest.find(&format!("\"{key}\":"));
-        rest = &rest[place.unwrap_or_else(|| panic!("no {key}, or not in its place: {}", answer.body))..];
+        rest = &rest
+            [place.unwrap_or_else(|| panic!("no {key}, or not in its place: {}", answer.body))..];
     }
     let envelope = answer.json();
     assert_eq!(envelope["lease_id"], "");
@@ -32,11 +43,20 @@ fn the_envelope_is_complete_and_in_order() {
 #[test]
 fn errors_are_a_list_with_the_plain_media_type() {
     let opened = opened_node();
-    let missing = opened.request("GET", "secret/data/nothing").send().expect_errors(404, &[]);
+    let missing = opened
+        .request("GET", "secret/data/nothing")
+        .send()
+        .expect_errors(404, &[]);
     assert_eq!(missing.header("content-type"), Some("application/json"));
-    let empty = opened.request("PUT", "sys/policies/acl/p").json(&json!({"policy": ""})).send();
+    let empty = opened
+        .request("PUT", "sys/policies/acl/p")
+        .json(&json!({"policy": ""}))
+        .send();
     empty.expect_error_with(400, "'policy' parameter not supplied or empty");
-    let empty = opened.request("DELETE", "secret/data/nothing").send().expect(204);
+    let empty = opened
+        .request("DELETE", "secret/data/nothing")
+        .send()
+        .expect(204);
     assert_eq!(empty.body, "");
 }
 
@@ -52,14 +72,19 @@ fn put_is_post_and_bodies_need_no_content_type() {
             Some("text/plain"),
             Some("application/x-www-form-urlencoded"),
         ] {
-            let mut request = opened.request(method, &format!("secret/data/m{number}")).body(body.clone());
+            let mut request = opened
+                .request(method, &format!("secret/data/m{number}"))
+                .body(body.clone());
             if let Some(content_type) = content_type {
                 request = request.header("Content-Type", content_type);
             }
             request.send().expect(200);
         }
     }
-    assert_eq!(opened.read("secret/data/m1", 200)["data"]["metadata"]["version"], 5);
+    assert_eq!(
+        opened.read("secret/data/m1", 200)["data"]["metadata"]["version"],
+        5
+    );
 }
 
 #[test]
@@ -98,10 +123,22 @@ fn list_has_a_verb_and_a_query() {
         let answer = opened.request(method, path).send().expect(200);
         assert_eq!(answer.data()["keys"], expected, "{method} {path}");
     }
-    opened.request("GET", "secret/metadata/dir?list=false").send().expect(200);
-    opened.request("GET", "secret/metadata/dir?list=junk").send().expect(400);
-    opened.request("LIST", "secret/metadata/none").send().expect_errors(404, &[]);
-    opened.request("LIST", "transit/keys").send().expect_errors(404, &[]);
+    opened
+        .request("GET", "secret/metadata/dir?list=false")
+        .send()
+        .expect(200);
+    opened
+        .request("GET", "secret/metadata/dir?list=junk")
+        .send()
+        .expect(400);
+    opened
+        .request("LIST", "secret/metadata/none")
+        .send()
+        .expect_errors(404, &[]);
+    opened
+        .request("LIST", "transit/keys")
+        .send()
+        .expect_errors(404, &[]);
 }
 
 #[test]
@@ -109,10 +146,18 @@ fn tokens_come_in_two_headers() {
     let opened = opened_node();
     let node = &opened.node;
     let bearer = format!("Bearer {}", opened.root);
-    node.request("GET", "sys/mounts").header("Authorization", &bearer).send().expect(200);
-    let both = node.request("GET", "sys/mounts").header("Authorization", &bearer).token("wrong");
+    node.request("GET", "sys/mounts")
+        .header("Authorization", &bearer)
+        .send()
+        .expect(200);
+    let both = node
+        .request("GET", "sys/mounts")
+        .header("Authorization", &bearer)
+        .token("wrong");
     both.send().expect(403);
-    let basic = node.request("GET", "sys/mounts").header("Authorization", "Basic eDp5");
+    let basic = node
+        .request("GET", "sys/mounts")
+        .header("Authorization", "Basic eDp5");
     basic.send().expect_errors(403, &["permission denied"]);
 }
 
@@ -120,15 +165,38 @@ fn tokens_come_in_two_headers() {
 fn denied_comes_before_not_found() {
     let opened = opened_node();
     let node = &opened.node;
-    for path in ["nothing/x", "secret/data/x", "sys/nothing", "auth/nothing/login", "sys/mounts"] {
-        node.request("GET", path).send().expect_errors(403, &["permission denied"]);
-        node.request("GET", path).token("wrong").send().expect_error_with(403, "permission denied");
+    for path in [
+        "nothing/x",
+        "secret/data/x",
+        "sys/nothing",
+        "auth/nothing/login",
+        "sys/mounts",
+    ] {
+        node.request("GET", path)
+            .send()
+            .expect_errors(403, &["permission denied"]);
+        node.request("GET", path)
+            .token("wrong")
+            .send()
+            .expect_error_with(403, "permission denied");
     }
-    opened.request("GET", "nothing/x").send().expect_error_with(404, "no handler for route \"nothing/x\"");
-    opened.request("GET", "sys/nothing").send().expect_error_with(404, "unsupported path");
-    opened.request("GET", "transit/nothing").send().expect_error_with(404, "unsupported path");
+    opened
+        .request("GET", "nothing/x")
+        .send()
+        .expect_error_with(404, "no handler for route \"nothing/x\"");
+    opened
+        .request("GET", "sys/nothing")
+        .send()
+        .expect_error_with(404, "unsupported path");
+    opened
+        .request("GET", "transit/nothing")
+        .send()
+        .expect_error_with(404, "unsupported path");
     let user = &opened.addon.user_token;
-    node.request("GET", "sys/mounts").token(user).send().expect_error_with(403, "1 error occurred");
+    node.request("GET", "sys/mounts")
+        .token(user)
+        .send()
+        .expect_error_with(403, "1 error occurred");
 }
 
 #[test]
@@ -152,20 +220,39 @@ fn a_known_path_with_another_verb_is_405() {
 #[test]
 fn paths_are_decoded_once_and_cleaned_by_redirect() {
     let opened = opened_node();
-    let written = [("secret/data/a%20b", "a b"), ("secret/data/d%2Fe", "d/e"), ("secret/data/c%2525", "c%25")];
+    let written = [
+        ("secret/data/a%20b", "a b"),
+        ("secret/data/d%2Fe", "d/e"),
+        ("secret/data/c%2525", "c%25"),
+    ];
     for (path, name) in written {
         opened.write(path, &json!({"data": {"name": name}}), 200);
     }
-    assert_eq!(opened.read("secret/data/d/e", 200)["data"]["data"]["name"], "d/e");
-    let keys = opened.request("LIST", "secret/metadata").send().expect(200).data();
+    assert_eq!(
+        opened.read("secret/data/d/e", 200)["data"]["data"]["name"],
+        "d/e"
+    );
+    let keys = opened
+        .request("LIST", "secret/metadata")
+        .send()
+        .expect(200)
+        .data();
     assert_eq!(keys["keys"], json!(["a b", "c%25", "d/"]));
     for path in ["secret//data/x", "secret/data/../x", "secret/./data/x"] {
         let moved = opened.request("GET", path).send().expect(307);
         let location = moved.header("location").unwrap();
         assert!(location.starts_with("/v1/secret/"), "{location}");
-        assert!(!location.contains("//") && !location.contains(".."), "{location}");
+        assert!(
+            !location.contains("//") && !location.contains(".."),
+            "{location}"
+        );
     }
-    for (path, status) in [("/", 404), ("/v1", 404), ("/v1/", 404), ("/v2/sys/health", 404)] {
+    for (path, status) in [
+        ("/", 404),
+        ("/v1", 404),
+        ("/v1/", 404),
+        ("/v2/sys/health", 404),
+    ] {
         let request = super::support::Request::new(&opened.node.address(), "GET", path);
         request.token(&opened.root).send().expect(status);
     }
@@ -177,11 +264,20 @@ fn strings_become_what_is_asked_for() {
     let body = json!({"type": "aes256-gcm96", "exportable": "true", "auto_rotate_period": "24h"});
     opened.write("transit/keys/coerced", &body, 200);
     let key = opened.read("transit/keys/coerced", 200)["data"].clone();
-    assert_eq!((&key["exportable"], &key["auto_rotate_period"]), (&json!(true), &json!(86400)));
+    assert_eq!(
+        (&key["exportable"], &key["auto_rotate_period"]),
+        (&json!(true), &json!(86400))
+    );
     for _ in 0..2 {
         opened.write("secret/data/v", &json!({"data": {}}), 200);
     }
-    for versions in [json!("1,2"), json!(["1", "2"]), json!([1, 2]), json!(1), json!("2")] {
+    for versions in [
+        json!("1,2"),
+        json!(["1", "2"]),
+        json!([1, 2]),
+        json!(1),
+        json!("2"),
+    ] {
         opened.write("secret/delete/v", &json!({ "versions": versions }), 204);
         opened.write("secret/undelete/v", &json!({"versions": [1, 2]}), 204);
     }
@@ -219,8 +315,15 @@ fn unknown_parameters_warn_and_absent_things_can_be_deleted() {
     let opened = opened_node();
     opened.write("sys/mounts/kv2", &json!({"type": "kv-v2"}), 204);
     let tuned = opened.write("sys/mounts/kv2/tune", &json!({"colour": "red"}), 200);
-    assert!(tuned["warnings"][0].as_str().unwrap().contains("colour"), "{tuned}");
-    for path in ["sys/mounts/none", "sys/policies/acl/none", "secret/metadata/none"] {
+    assert!(
+        tuned["warnings"][0].as_str().unwrap().contains("colour"),
+        "{tuned}"
+    );
+    for path in [
+        "sys/mounts/none",
+        "sys/policies/acl/none",
+        "secret/metadata/none",
+    ] {
         opened.request("DELETE", path).send().expect(204);
     }
 }
@@ -232,11 +335,19 @@ fn old_routes_repeat_data_at_the_top() {
     assert_eq!(mounts["secret/"], mounts["data"]["secret/"]);
     assert_eq!(mounts["secret/"]["options"]["version"], "2");
     assert_eq!(mounts["transit/"]["type"], "transit");
-    opened.write("sys/policy/p", &json!({"rules": "path \"a\" { capabilities = [\"read\"] }"}), 200);
+    opened.write(
+        "sys/policy/p",
+        &json!({"rules": "path \"a\" { capabilities = [\"read\"] }"}),
+        200,
+    );
     let policy = opened.read("sys/policy/p", 200);
     assert_eq!(policy["rules"], policy["data"]["rules"]);
-    let list = opened.request("GET", "sys/policy").send().expect(200).json();
-    assert_eq!(list["policies"], json!(["default", "p", "root"]));
+    let list = opened
+        .request("GET", "sys/policy")
+        .send()
+        .expect(200)
+        .json();
+    assert_eq!(list["policies"], json!(["default", "p", "root", "user"]));
     let capabilities = opened.write("sys/capabilities-self", &json!({"path": "x"}), 200);
     assert_eq!(capabilities["capabilities"], json!(["root"]));
     // The newer policy route does not.
@@ -266,7 +377,11 @@ fn the_preflight_answers_for_any_depth_and_never_404() {
     let token = made["auth"]["client_token"].as_str().unwrap();
     preflight(token, "secret").expect(200);
     preflight(token, "transit").expect(403);
-    opened.node.request("GET", "sys/internal/ui/mounts").send().expect(200);
+    opened
+        .node
+        .request("GET", "sys/internal/ui/mounts")
+        .send()
+        .expect(200);
 }
 
 #[test]
@@ -276,7 +391,12 @@ fn probes_are_plain() {
         let request = super::support::Request::new(&opened.node.address(), "GET", path);
         request.send().expect(200);
     }
-    let leader = opened.node.request("GET", "sys/leader").send().expect(200).json();
+    let leader = opened
+        .node
+        .request("GET", "sys/leader")
+        .send()
+        .expect(200)
+        .json();
     assert_eq!(leader["ha_enabled"], false);
     assert_eq!(leader.get("data"), None);
 }

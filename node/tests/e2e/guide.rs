@@ -22,7 +22,9 @@ fn the_guide_does_what_it_shows() {
 fn login(node: &TestNode, token: &str) {
     node.bao_with_input(None, &["login", "-"], token)
         .expect(0)
-        .expect_line("Success! You are now authenticated. The token information displayed below");
+        .expect_line(
+            "Success! You are now authenticated. The token information displayed below is",
+        );
 }
 
 fn initialise(node: &TestNode, addon: &AddOn) -> Vec<String> {
@@ -30,25 +32,49 @@ fn initialise(node: &TestNode, addon: &AddOn) -> Vec<String> {
     let made = node
         .bao(None, &["operator", "init"])
         .expect(0)
-        .expect_line("Vault initialized with 5 key shares and a key threshold of 3. Please securely")
+        .expect_line(
+            "Vault initialized with 5 key shares and a key threshold of 3. Please securely",
+        )
         .expect_line("of existing unseal keys shares. See \"bao operator rotate-keys\" for more");
     let line = |label: &str| {
-        let mut found = made.output.lines().filter_map(|line| line.strip_prefix(label));
-        found.next().unwrap_or_else(|| panic!("no {label:?} in {}", made.output)).to_owned()
+        let mut found = made
+            .output
+            .lines()
+            .filter_map(|line| line.strip_prefix(label));
+        found
+            .next()
+            .unwrap_or_else(|| panic!("no {label:?} in {}", made.output))
+            .to_owned()
     };
-    let shares: Vec<String> = (1..=5).map(|number| line(&format!("Unseal Key {number}: "))).collect();
+    let shares: Vec<String> = (1..=5)
+        .map(|number| line(&format!("Unseal Key {number}: ")))
+        .collect();
     for share in &shares {
-        assert_eq!(share.len(), 44, "33 bytes in base64url without padding: {share}");
-        let is_base64url = share.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        assert_eq!(
+            share.len(),
+            44,
+            "33 bytes in base64url without padding: {share}"
+        );
+        let is_base64url = share
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         assert!(is_base64url, "{share}");
     }
-    assert_eq!(line("Initial Root Token: ").len(), 43, "32 bytes in base64url without padding");
-    node.bao(None, &["operator", "init"]).expect(2).expect_error("Vault is already initialized");
+    assert_eq!(
+        line("Initial Root Token: ").len(),
+        43,
+        "32 bytes in base64url without padding"
+    );
+    node.bao(None, &["operator", "init"])
+        .expect(2)
+        .expect_error("Vault is already initialized");
     shares
 }
 
 fn unseal_and_seal(node: &TestNode, shares: &[String]) {
-    node.bao(None, &["status"]).expect(2).expect_line("Sealed true");
+    node.bao(None, &["status"])
+        .expect(2)
+        .expect_line("Sealed true");
     node.bao(None, &["operator", "unseal", &shares[4]])
         .expect(0)
         .expect_line("Seal Type shamir")
@@ -57,21 +83,35 @@ fn unseal_and_seal(node: &TestNode, shares: &[String]) {
         .expect_line("Total Shares 5")
         .expect_line("Threshold 3")
         .expect_line("Unseal Progress 1/3");
-    node.bao(None, &["operator", "unseal", &shares[0]]).expect(0).expect_line("Unseal Progress 2/3");
+    node.bao(None, &["operator", "unseal", &shares[0]])
+        .expect(0)
+        .expect_line("Unseal Progress 2/3");
     let opened = node
         .bao(None, &["operator", "unseal", &shares[2]])
         .expect(0)
         .expect_line("Sealed false")
         .expect_line("Total Shares 5")
         .expect_line("Threshold 3");
-    assert!(!opened.output.contains("Unseal Progress"), "{}", opened.output);
-    node.bao(None, &["status"]).expect(0).expect_line("Sealed false");
-    node.bao(None, &["operator", "seal"]).expect(0).expect_line("Success! Vault is sealed.");
-    node.bao(None, &["status"]).expect(2).expect_line("Sealed true");
+    assert!(
+        !opened.output.contains("Unseal Progress"),
+        "{}",
+        opened.output
+    );
+    node.bao(None, &["status"])
+        .expect(0)
+        .expect_line("Sealed false");
+    node.bao(None, &["operator", "seal"])
+        .expect(0)
+        .expect_line("Success! Vault is sealed.");
+    node.bao(None, &["status"])
+        .expect(2)
+        .expect_line("Sealed true");
     for share in &shares[1..4] {
         node.bao(None, &["operator", "unseal", share]).expect(0);
     }
-    node.bao(None, &["status"]).expect(0).expect_line("Sealed false");
+    node.bao(None, &["status"])
+        .expect(0)
+        .expect_line("Sealed false");
 }
 
 fn clever_tools(node: &TestNode, addon: &AddOn) {
@@ -81,13 +121,25 @@ fn clever_tools(node: &TestNode, addon: &AddOn) {
         node.conclave(Some(&addon.user_token), &all)
     };
     kms(&[]).expect(2).expect_error("there are no secrets here");
-    kms(&["put", "mySecret", "myValue"]).expect(0).expect_line("Created mySecret, version 1.");
+    kms(&["put", "mySecret", "myValue"])
+        .expect(0)
+        .expect_line("Created mySecret, version 1.");
     kms(&[]).expect(0).expect_line("mySecret");
-    kms(&["get", "mySecret"]).expect(0).expect_line("value myValue");
-    kms(&["put", "mySecret", "other"]).expect(2).expect_error("there is a secret \"mySecret\" already");
-    kms(&["patch", "mySecret", "myNewValue"]).expect(0).expect_line("Changed mySecret, version 2.");
-    kms(&["get", "mySecret"]).expect(0).expect_line("value myNewValue");
-    kms(&["destroy", "mySecret"]).expect(0).expect_line("Destroyed mySecret.");
+    kms(&["get", "mySecret"])
+        .expect(0)
+        .expect_line("value myValue");
+    kms(&["put", "mySecret", "other"])
+        .expect(2)
+        .expect_error("there is a secret \"mySecret\" already");
+    kms(&["patch", "mySecret", "myNewValue"])
+        .expect(0)
+        .expect_line("Changed mySecret, version 2.");
+    kms(&["get", "mySecret"])
+        .expect(0)
+        .expect_line("value myNewValue");
+    kms(&["destroy", "mySecret"])
+        .expect(0)
+        .expect_line("Destroyed mySecret.");
     kms(&["get", "mySecret"]).expect(2);
     kms(&["destroy", "mySecret"]).expect(2);
 }
@@ -106,37 +158,64 @@ fn key_value_secrets(node: &TestNode, addon: &AddOn) {
         all.extend(pairs);
         node.bao(None, &all)
     };
-    put(&["firstname=John", "lastname=Doe"]).expect(0).expect_line("version 1");
-    kv(&["get"]).expect(0).expect_line("firstname John").expect_line("lastname Doe");
-    put(&["firstname=John", "lastname=Doe", "phone=666"]).expect(0).expect_line("version 2");
-    let first = kv(&["get", "-version=1"]).expect(0).expect_line("firstname John");
+    put(&["firstname=John", "lastname=Doe"])
+        .expect(0)
+        .expect_line("version 1");
+    kv(&["get"])
+        .expect(0)
+        .expect_line("firstname John")
+        .expect_line("lastname Doe");
+    put(&["firstname=John", "lastname=Doe", "phone=666"])
+        .expect(0)
+        .expect_line("version 2");
+    let first = kv(&["get", "-version=1"])
+        .expect(0)
+        .expect_line("firstname John");
     assert!(!first.output.contains("phone"), "{}", first.output);
 
     // Deleting hides the latest live version; the one before it is served then.
     kv(&["delete"])
         .expect(0)
         .expect_line("Success! Data deleted (if it existed) at: secret/data/identity_user_1");
-    let remaining = kv(&["get"]).expect(0).expect_line("version 1").expect_line("lastname Doe");
+    let remaining = kv(&["get"])
+        .expect(0)
+        .expect_line("version 1")
+        .expect_line("lastname Doe");
     assert!(!remaining.output.contains("phone"), "{}", remaining.output);
     kv(&["delete"]).expect(0);
-    kv(&["get"]).expect(2).expect_error("No value found at secret/data/identity_user_1");
+    kv(&["get"])
+        .expect(2)
+        .expect_error("No value found at secret/data/identity_user_1");
 
     // Undeleting brings back the version named and no other.
     kv(&["undelete", "-versions=2"])
         .expect(0)
         .expect_line("Success! Data written to: secret/undelete/identity_user_1");
-    let hidden = kv(&["get", "-version=1"]).expect(0).expect_line("version 1");
+    let hidden = kv(&["get", "-version=1"])
+        .expect(0)
+        .expect_line("version 1");
     assert!(!hidden.output.contains("firstname"), "{}", hidden.output);
-    kv(&["get"]).expect(0).expect_line("version 2").expect_line("phone 666");
+    kv(&["get"])
+        .expect(0)
+        .expect_line("version 2")
+        .expect_line("phone 666");
 
     // Destroying is for ever.
     kv(&["destroy", "-versions=1"])
         .expect(0)
         .expect_line("Success! Data written to: secret/destroy/identity_user_1");
     kv(&["undelete", "-versions=1"]).expect(0);
-    let destroyed = kv(&["get", "-version=1"]).expect(0).expect_line("destroyed true");
-    assert!(!destroyed.output.contains("firstname"), "{}", destroyed.output);
-    kv(&["get", "-version=2"]).expect(0).expect_line("phone 666");
+    let destroyed = kv(&["get", "-version=1"])
+        .expect(0)
+        .expect_line("destroyed true");
+    assert!(
+        !destroyed.output.contains("firstname"),
+        "{}",
+        destroyed.output
+    );
+    kv(&["get", "-version=2"])
+        .expect(0)
+        .expect_line("phone 666");
 }
 
 fn transit(node: &TestNode, operation: &str, key: &str, argument: &str, result: &str) -> String {
@@ -174,14 +253,17 @@ fn encrypt_and_decrypt(node: &TestNode) -> String {
 }
 
 fn wrong_keys_look_alike(node: &TestNode, ciphertext: &str) {
-    node.bao(None, &["write", "-f", "transit/keys/my-key2"]).expect(0);
+    node.bao(None, &["write", "-f", "transit/keys/my-key2"])
+        .expect(0);
     let argument = format!("ciphertext={ciphertext}");
     for key in ["not-existing", "my-key2"] {
         let path = format!("transit/decrypt/{key}");
         let outcome = node
             .bao(None, &["write", &path, &argument])
             .expect(2)
-            .expect_error(&format!("Error writing data to {path}: Error making API request."))
+            .expect_error(&format!(
+                "Error writing data to {path}: Error making API request."
+            ))
             .expect_error(&format!("URL: PUT {}/v1/{path}", node.url()))
             .expect_error("Code: 400.")
             .expect_error("Unable to decrypt the secret");
@@ -191,7 +273,8 @@ fn wrong_keys_look_alike(node: &TestNode, ciphertext: &str) {
 
 fn rotate_and_rewrap(node: &TestNode) {
     let old = encrypt(node, "my-key");
-    node.bao(None, &["write", "-f", "transit/keys/my-key/rotate"]).expect(0);
+    node.bao(None, &["write", "-f", "transit/keys/my-key/rotate"])
+        .expect(0);
     let new = encrypt(node, "my-key");
     assert!(new.starts_with("vault:v2:"), "{new}");
     for ciphertext in [&old, &new] {

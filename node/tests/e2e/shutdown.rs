@@ -34,7 +34,10 @@ fn a_request_under_way_is_answered() {
     assert!(opened.node.wait().success(), "{}", opened.node.log());
     opened.node.run();
     opened.node.unseal(&opened.addon, &opened.shares[..2]);
-    assert_eq!(opened.read("secret/data/late", 200)["data"]["data"]["k"], "late");
+    assert_eq!(
+        opened.read("secret/data/late", 200)["data"]["data"]["k"],
+        "late"
+    );
 }
 
 #[test]
@@ -47,7 +50,8 @@ fn under_load_every_answer_is_whole_and_true() {
             let (opened, written, stopped) = (&opened, &written, &stopped);
             scope.spawn(move || {
                 for number in 0.. {
-                    let request = opened.request("POST", &format!("secret/data/w{writer}/{number}"));
+                    let request =
+                        opened.request("POST", &format!("secret/data/w{writer}/{number}"));
                     match request.json(&json!({"data": {}})).try_send() {
                         Ok(answer) if answer.status == 200 => {
                             written.fetch_add(1, Ordering::SeqCst);
@@ -73,8 +77,14 @@ fn under_load_every_answer_is_whole_and_true() {
     opened.node.unseal(&opened.addon, &opened.shares[..2]);
     let mut found = 0;
     for writer in 0..4 {
-        let listed = opened.request("LIST", &format!("secret/metadata/w{writer}")).send();
+        let listed = opened
+            .request("LIST", &format!("secret/metadata/w{writer}"))
+            .send();
         found += listed.data()["keys"].as_array().map_or(0, Vec::len);
     }
-    assert_eq!(found, written.load(Ordering::SeqCst), "acknowledged and stored");
+    assert_eq!(
+        found,
+        written.load(Ordering::SeqCst),
+        "acknowledged and stored"
+    );
 }

@@ -46,14 +46,33 @@ fn a_made_token_has_what_was_asked_for() {
     assert_eq!(auth["policies"], json!(["a", "b", "default"]));
     assert_eq!(auth["token_policies"], auth["policies"]);
     assert_eq!(auth["metadata"], json!({"team": "x"}));
-    assert_eq!((&auth["lease_duration"], &auth["renewable"]), (&json!(3600), &json!(true)));
-    assert_eq!((&auth["token_type"], &auth["orphan"]), (&json!("service"), &json!(false)));
+    assert_eq!(
+        (&auth["lease_duration"], &auth["renewable"]),
+        (&json!(3600), &json!(true))
+    );
+    assert_eq!(
+        (&auth["token_type"], &auth["orphan"]),
+        (&json!("service"), &json!(false))
+    );
     let warnings = made["warnings"].as_array().unwrap();
-    assert!(warnings.iter().any(|w| w.as_str().unwrap().contains("\"a\" does not exist")), "{made}");
-    let lookup = opened.write("auth/token/lookup", &json!({"token": client_token(&made)}), 200)["data"].clone();
+    assert!(
+        warnings
+            .iter()
+            .any(|w| w.as_str().unwrap().contains("\"a\" does not exist")),
+        "{made}"
+    );
+    let lookup = opened.write(
+        "auth/token/lookup",
+        &json!({"token": client_token(&made)}),
+        200,
+    )["data"]
+        .clone();
     assert_eq!(lookup["display_name"], "token-ci");
     assert_eq!(lookup["path"], "auth/token/create");
-    assert!(lookup["expire_time"].is_string() && lookup["issue_time"].is_string(), "{lookup}");
+    assert!(
+        lookup["expire_time"].is_string() && lookup["issue_time"].is_string(),
+        "{lookup}"
+    );
     let body = json!({"accessor": lookup["accessor"]});
     let by_accessor = opened.write("auth/token/lookup-accessor", &body, 200);
     assert_eq!(by_accessor["data"]["id"], "");
@@ -62,9 +81,16 @@ fn a_made_token_has_what_was_asked_for() {
 #[test]
 fn ttls_are_capped_with_a_warning() {
     let opened = opened_node();
-    let made = opened.write("auth/token/create", &json!({"ttl": "9999h", "policies": "default"}), 200);
+    let made = opened.write(
+        "auth/token/create",
+        &json!({"ttl": "9999h", "policies": "default"}),
+        200,
+    );
     assert_eq!(made["auth"]["lease_duration"], 768 * 3600);
-    assert!(made["warnings"][0].as_str().unwrap().contains("capped"), "{made}");
+    assert!(
+        made["warnings"][0].as_str().unwrap().contains("capped"),
+        "{made}"
+    );
 }
 
 #[test]
@@ -74,7 +100,10 @@ fn a_token_may_not_give_more_than_it_has() {
     opened.write("sys/policies/acl/maker", &json!({ "policy": policy }), 204);
     let made = opened.write("auth/token/create", &json!({"policies": ["maker"]}), 200);
     let create = |body: Value| {
-        let request = opened.node.request("POST", "auth/token/create").token(client_token(&made));
+        let request = opened
+            .node
+            .request("POST", "auth/token/create")
+            .token(client_token(&made));
         request.json(&body).send()
     };
     create(json!({})).expect(200);
@@ -82,28 +111,55 @@ fn a_token_may_not_give_more_than_it_has() {
     create(json!({"policies": ["root"]})).expect(400);
     create(json!({"policies": ["other"]}))
         .expect_error_with(400, "child policies must be subset of parent");
-    create(json!({"no_parent": true}))
-        .expect_error_with(400, "root or sudo privileges required to create orphan token");
+    create(json!({"no_parent": true})).expect_error_with(
+        400,
+        "root or sudo privileges required to create orphan token",
+    );
 }
 
 #[test]
 fn revoking_takes_the_children_along() {
     let opened = opened_node();
-    let parent = opened.write("auth/token/create", &json!({}), 200);
-    let as_parent = |method: &str, path: &str| opened.node.request(method, path).token(client_token(&parent));
-    let child = as_parent("POST", "auth/token/create").send().expect(200).json();
+    let policy = "path \"auth/token/create\" { capabilities = [\"update\"] }";
+    opened.write("sys/policies/acl/maker", &json!({ "policy": policy }), 204);
+    let parent = opened.write("auth/token/create", &json!({"policies": ["maker"]}), 200);
+    let as_parent = |method: &str, path: &str| {
+        opened
+            .node
+            .request(method, path)
+            .token(client_token(&parent))
+    };
+    let child = as_parent("POST", "auth/token/create")
+        .send()
+        .expect(200)
+        .json();
     let alive = |token: &Value| {
-        let request = opened.node.request("GET", "auth/token/lookup-self").token(client_token(token));
+        let request = opened
+            .node
+            .request("GET", "auth/token/lookup-self")
+            .token(client_token(token));
         request.send().status
     };
     assert_eq!((alive(&parent), alive(&child)), (200, 200));
-    let renewed = as_parent("PUT", "auth/token/renew-self").json(&json!({"increment": 0})).send();
+    let renewed = as_parent("PUT", "auth/token/renew-self")
+        .json(&json!({"increment": 0}))
+        .send();
     assert_eq!(renewed.expect(200).json()["auth"]["renewable"], true);
-    as_parent("PUT", "auth/token/revoke-self").body("null").send().expect(204);
+    as_parent("PUT", "auth/token/revoke-self")
+        .body("null")
+        .send()
+        .expect(204);
     assert_eq!((alive(&parent), alive(&child)), (403, 403));
-    opened.write("auth/token/revoke", &json!({"token": client_token(&parent)}), 204);
+    opened.write(
+        "auth/token/revoke",
+        &json!({"token": client_token(&parent)}),
+        204,
+    );
     let body = json!({"token": "nothing"});
-    let answer = opened.request("POST", "auth/token/lookup").json(&body).send();
+    let answer = opened
+        .request("POST", "auth/token/lookup")
+        .json(&body)
+        .send();
     answer.expect_error_with(403, "bad token");
 }
 
@@ -111,7 +167,13 @@ fn revoking_takes_the_children_along() {
 fn uses_run_out() {
     let opened = opened_node();
     let made = opened.write("auth/token/create", &json!({"num_uses": 2}), 200);
-    let look = || opened.node.request("GET", "auth/token/lookup-self").token(client_token(&made)).send();
+    let look = || {
+        opened
+            .node
+            .request("GET", "auth/token/lookup-self")
+            .token(client_token(&made))
+            .send()
+    };
     assert_eq!(look().expect(200).data()["num_uses"], 1);
     assert_eq!(look().expect(200).data()["num_uses"], -1);
     look().expect(403);
@@ -127,7 +189,10 @@ fn policies_grant_and_deny_by_the_most_specific_path() {
         path "secret/metadata/"        { capabilities = ["list"] }
     "#;
     opened.write("sys/policies/acl/Mixed", &json!({ "policy": policy }), 204);
-    assert_eq!(opened.read("sys/policies/acl/mixed", 200)["data"]["policy"], policy);
+    assert_eq!(
+        opened.read("sys/policies/acl/mixed", 200)["data"]["policy"],
+        policy
+    );
     let made = opened.write("auth/token/create", &json!({"policies": ["mixed"]}), 200);
     let status = |method: &str, path: &str| {
         let request = opened.node.request(method, path).token(client_token(&made));
@@ -151,37 +216,62 @@ fn policies_grant_and_deny_by_the_most_specific_path() {
 #[test]
 fn built_in_policies_are_protected() {
     let opened = opened_node();
-    let list = opened.request("LIST", "sys/policies/acl").send().expect(200).data();
-    assert_eq!(list["keys"], json!(["default", "root"]));
+    let list = opened
+        .request("LIST", "sys/policies/acl")
+        .send()
+        .expect(200)
+        .data();
+    assert_eq!(list["keys"], json!(["default", "root", "user"]));
     for (method, name, text) in [
         ("DELETE", "root", "cannot delete \"root\" policy"),
         ("DELETE", "default", "cannot delete default policy"),
     ] {
-        let answer = opened.request(method, &format!("sys/policies/acl/{name}")).send();
+        let answer = opened
+            .request(method, &format!("sys/policies/acl/{name}"))
+            .send();
         answer.expect_error_with(400, text);
     }
-    opened.request("GET", "sys/policies/acl/nothing").send().expect_errors(404, &[]);
+    opened
+        .request("GET", "sys/policies/acl/nothing")
+        .send()
+        .expect_errors(404, &[]);
 }
 
 #[test]
 fn the_cli_handles_tokens_policies_and_mounts() {
     let opened = opened_node();
     let bao = |arguments: &[&str]| opened.node.bao(Some(&opened.root), arguments);
-    bao(&["policy", "list"]).expect(0).expect_line("default").expect_line("root");
+    bao(&["policy", "list"])
+        .expect(0)
+        .expect_line("default")
+        .expect_line("root");
     let policy = "path \"secret/data/ci/*\" { capabilities = [\"read\"] }";
-    opened.node.bao_with_input(Some(&opened.root), &["policy", "write", "ci", "-"], policy).expect(0);
+    opened
+        .node
+        .bao_with_input(Some(&opened.root), &["policy", "write", "ci", "-"], policy)
+        .expect(0);
     bao(&["policy", "read", "ci"]).expect(0).expect_line(policy);
-    let made = bao(&["token", "create", "-policy=ci", "-ttl=1h"]).expect(0).expect_line("token_renewable true");
+    let made = bao(&["token", "create", "-policy=ci", "-ttl=1h"])
+        .expect(0)
+        .expect_line("token_renewable true");
     let token = made.value("token");
-    bao(&["token", "lookup", &token]).expect(0).expect_line("creation_ttl 1h");
-    bao(&["token", "capabilities", &token, "secret/data/ci/x"]).expect(0).expect_line("read");
+    bao(&["token", "lookup", &token])
+        .expect(0)
+        .expect_line("creation_ttl 1h");
+    bao(&["token", "capabilities", &token, "secret/data/ci/x"])
+        .expect(0)
+        .expect_line("read");
     bao(&["token", "renew", &token]).expect(0);
     bao(&["token", "revoke", &token]).expect(0);
     bao(&["token", "lookup", &token]).expect(2);
     bao(&["secrets", "enable", "-path=kv2", "-version=2", "kv"]).expect(0);
-    bao(&["secrets", "list"]).expect(0).expect_line("Path Type Accessor Description");
+    bao(&["secrets", "list"])
+        .expect(0)
+        .expect_line("Path Type Accessor Description");
     bao(&["kv", "put", "kv2/x", "a=b"]).expect(0);
-    bao(&["secrets", "enable", "-path=kv2", "kv"]).expect(2).expect_error("path is already in use at kv2/");
+    bao(&["secrets", "enable", "-path=kv2", "kv"])
+        .expect(2)
+        .expect_error("path is already in use at kv2/");
     bao(&["secrets", "disable", "kv2"]).expect(0);
     bao(&["kv", "get", "kv2/x"]).expect(2);
     bao(&["policy", "delete", "ci"]).expect(0);

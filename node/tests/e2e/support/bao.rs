@@ -34,15 +34,26 @@ impl Outcome {
     #[track_caller]
     pub fn expect_line(self, line: &str) -> Self {
         let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let found = self.output.lines().any(|printed| words(printed) == words(line));
-        assert!(found, "no line {line:?} in:\n{}{}", self.output, self.errors);
+        let found = self
+            .output
+            .lines()
+            .any(|printed| words(printed) == words(line));
+        assert!(
+            found,
+            "no line {line:?} in:\n{}{}",
+            self.output, self.errors
+        );
         self
     }
 
     /// Fails the test unless the error output contains `text`.
     #[track_caller]
     pub fn expect_error(self, text: &str) -> Self {
-        assert!(self.errors.contains(text), "no {text:?} in:\n{}", self.errors);
+        assert!(
+            self.errors.contains(text),
+            "no {text:?} in:\n{}",
+            self.errors
+        );
         self
     }
 
@@ -66,7 +77,12 @@ impl Outcome {
 pub fn program() -> PathBuf {
     let installed = || {
         // The test binary is target/debug/deps/e2e-...
-        let target = std::env::current_exe().ok()?.parent()?.parent()?.parent()?.to_owned();
+        let target = std::env::current_exe()
+            .ok()?
+            .parent()?
+            .parent()?
+            .parent()?
+            .to_owned();
         Some(target.join("venv/bin/bao"))
     };
     let program = std::env::var_os("CONCLAVE_TEST_BAO")
@@ -80,7 +96,13 @@ pub fn program() -> PathBuf {
 }
 
 /// Runs it against `address`. The home folder is where it keeps the token of `login`.
-pub fn bao(home: &Path, address: &str, token: Option<&str>, arguments: &[&str], input: &str) -> Outcome {
+pub fn bao(
+    home: &Path,
+    address: &str,
+    token: Option<&str>,
+    arguments: &[&str],
+    input: &str,
+) -> Outcome {
     let mut command = Command::new(program());
     command
         .args(arguments)

@@ -84,7 +84,11 @@ impl Request {
     fn head(&self) -> String {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         let mut header = |name: &str, value: &str| head.push_str(&format!("{name}: {value}\r\n"));
-        if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        if !self
+            .headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("host"))
+        {
             header("Host", &self.address);
         }
         header("Connection", "close");
@@ -189,7 +193,10 @@ impl Answer {
         let answer = self.expect(status);
         let json = answer.json();
         let errors = json["errors"].as_array().expect("an error list");
-        let found = errors.iter().filter_map(Value::as_str).any(|error| error.contains(text));
+        let found = errors
+            .iter()
+            .filter_map(Value::as_str)
+            .any(|error| error.contains(text));
         assert!(found, "no {text:?} in {json}");
         answer
     }

@@ -81,8 +81,15 @@ impl TestNode {
     fn write_config(&self) {
         let text = format!(
             "{}\nstorage \"embedded\" {{\n  path = \"./data\"\n}}\n\
-             listener \"tcp\" {{\n  address = \"127.0.0.1:{}\"\n  tls_disable = true\n  {}\n}}\n",
-            self.settings, self.port, self.listener_settings
+             listener \"tcp\" {{\n  address = \"127.0.0.1:{}\"\n  {}\n  {}\n}}\n",
+            self.settings,
+            self.port,
+            if self.listener_settings.contains("tls_") {
+                ""
+            } else {
+                "tls_disable = true"
+            },
+            self.listener_settings,
         );
         std::fs::write(self.folder.path().join("node.hcl"), text).expect("a file");
     }
@@ -236,8 +243,13 @@ impl TestNode {
         let request = self.request("PUT", "sys/init").token(&addon.root_token);
         let made = request.json(&body).send().expect(200).json();
         let shares = made["keys_base64"].as_array().expect("shares").iter();
-        let shares = shares.map(|share| share.as_str().expect("text").to_owned()).collect();
-        (shares, made["root_token"].as_str().expect("a token").to_owned())
+        let shares = shares
+            .map(|share| share.as_str().expect("text").to_owned())
+            .collect();
+        (
+            shares,
+            made["root_token"].as_str().expect("a token").to_owned(),
+        )
     }
 
     /// Hands in shares of an add-on, the last of which must open it.
@@ -245,7 +257,11 @@ impl TestNode {
         let mut status = Value::Null;
         for share in shares {
             let request = self.request("PUT", "sys/unseal").token(&addon.root_token);
-            status = request.json(&json!({ "key": share })).send().expect(200).json();
+            status = request
+                .json(&json!({ "key": share }))
+                .send()
+                .expect(200)
+                .json();
         }
         assert_eq!(status["sealed"], false, "{status}");
     }
@@ -305,7 +321,14 @@ pub fn dev_node() -> TestNode {
     for _ in 0..START_TRIES {
         node.port = free_port();
         let address = node.address();
-        let arguments = ["server", "--dev", "--dev-root-token-id", "root", "--dev-listen-address", &address];
+        let arguments = [
+            "server",
+            "--dev",
+            "--dev-root-token-id",
+            "root",
+            "--dev-listen-address",
+            &address,
+        ];
         let child = node.spawn(&arguments);
         if node.came_up(child) {
             return node;
@@ -329,7 +352,11 @@ impl Opened {
     #[track_caller]
     pub fn write(&self, path: &str, body: &Value, status: u16) -> Value {
         let answer = self.request("POST", path).json(body).send().expect(status);
-        if answer.body.is_empty() { Value::Null } else { answer.json() }
+        if answer.body.is_empty() {
+            Value::Null
+        } else {
+            answer.json()
+        }
     }
 
     /// Reads with the initial root token; the answer must be `status`.
