@@ -256,6 +256,7 @@ fn tls_ends_at_the_node() {
             "-addext",
             "subjectAltName=IP:127.0.0.1",
         ])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .arg("-keyout")
         .arg(&key)
         .arg("-out")

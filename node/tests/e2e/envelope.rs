@@ -347,7 +347,7 @@ fn old_routes_repeat_data_at_the_top() {
         .send()
         .expect(200)
         .json();
-    assert_eq!(list["policies"], json!(["default", "p", "root"]));
+    assert_eq!(list["policies"], json!(["default", "p", "root", "user"]));
     let capabilities = opened.write("sys/capabilities-self", &json!({"path": "x"}), 200);
     assert_eq!(capabilities["capabilities"], json!(["root"]));
     // The newer policy route does not.

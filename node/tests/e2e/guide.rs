@@ -22,7 +22,9 @@ fn the_guide_does_what_it_shows() {
 fn login(node: &TestNode, token: &str) {
     node.bao_with_input(None, &["login", "-"], token)
         .expect(0)
-        .expect_line("Success! You are now authenticated. The token information displayed below");
+        .expect_line(
+            "Success! You are now authenticated. The token information displayed below is",
+        );
 }
 
 fn initialise(node: &TestNode, addon: &AddOn) -> Vec<String> {

@@ -88,7 +88,7 @@ fn a_deleted_version_is_404_with_its_metadata() {
     assert_eq!(metadata["versions"]["1"]["destroyed"], true);
     assert_eq!(
         (&metadata["current_version"], &metadata["oldest_version"]),
-        (&json!(2), &json!(1))
+        (&json!(2), &json!(0))
     );
     opened
         .request("DELETE", "secret/metadata/d")

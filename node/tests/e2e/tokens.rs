@@ -120,7 +120,9 @@ fn a_token_may_not_give_more_than_it_has() {
 #[test]
 fn revoking_takes_the_children_along() {
     let opened = opened_node();
-    let parent = opened.write("auth/token/create", &json!({}), 200);
+    let policy = "path \"auth/token/create\" { capabilities = [\"update\"] }";
+    opened.write("sys/policies/acl/maker", &json!({ "policy": policy }), 204);
+    let parent = opened.write("auth/token/create", &json!({"policies": ["maker"]}), 200);
     let as_parent = |method: &str, path: &str| {
         opened
             .node
@@ -219,7 +221,7 @@ fn built_in_policies_are_protected() {
         .send()
         .expect(200)
         .data();
-    assert_eq!(list["keys"], json!(["default", "root"]));
+    assert_eq!(list["keys"], json!(["default", "root", "user"]));
     for (method, name, text) in [
         ("DELETE", "root", "cannot delete \"root\" policy"),
         ("DELETE", "default", "cannot delete default policy"),

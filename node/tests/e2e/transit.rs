@@ -53,11 +53,9 @@ fn missing_and_wrong_keys_cannot_be_told_apart() {
             .request("POST", &format!("transit/{operation}/{key}"))
             .json(body)
             .send();
-        let headers: Vec<_> = answer
-            .headers
-            .into_iter()
-            .filter(|(name, _)| name != "date")
-            .collect();
+        let mut headers = answer.headers;
+        headers.retain(|(name, _)| name != "date");
+        headers.sort();
         (answer.status, headers, answer.body)
     };
     let future = json!({"ciphertext": ciphertext.as_str().unwrap().replace("v1", "v9")});

@@ -31,7 +31,6 @@ pub struct TestNode {
 /// An add-on as `conclave addon` printed it.
 pub struct AddOn {
     pub id: String,
-    pub name: String,
     pub root_token: String,
     pub user_token: String,
 }
@@ -82,8 +81,15 @@ impl TestNode {
     fn write_config(&self) {
         let text = format!(
             "{}\nstorage \"embedded\" {{\n  path = \"./data\"\n}}\n\
-             listener \"tcp\" {{\n  address = \"127.0.0.1:{}\"\n  tls_disable = true\n  {}\n}}\n",
-            self.settings, self.port, self.listener_settings
+             listener \"tcp\" {{\n  address = \"127.0.0.1:{}\"\n  {}\n  {}\n}}\n",
+            self.settings,
+            self.port,
+            if self.listener_settings.contains("tls_") {
+                ""
+            } else {
+                "tls_disable = true"
+            },
+            self.listener_settings,
         );
         std::fs::write(self.folder.path().join("node.hcl"), text).expect("a file");
     }
@@ -278,7 +284,6 @@ impl AddOn {
         let text = |key: &str| value[key].as_str().expect("text").to_owned();
         Self {
             id: text("id"),
-            name: text("name"),
             root_token: text("root_token"),
             user_token: text("user_token"),
         }
