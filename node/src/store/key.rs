@@ -107,7 +107,7 @@ pub enum Table {
     // Of a transit mount.
     /// Mount-wide settings.
     TransitConfig = 96,
-    /// One key with all its versions.
+    /// One key with all its versions; below it its mark, which says whether a copy in memory is still good.
     TransitKey = 97,
 }
 

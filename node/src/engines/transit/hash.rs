@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use super::digest::HashAlgorithm;
 use super::input::{decode_base64, text};
@@ -22,7 +23,7 @@ pub(super) fn hash(call: &Call<'_>, algorithm: Option<&str>) -> Result<Reply, Er
     let encoded = text(call.fields, "input")
         .map_err(|why| Error::invalid("input", why))?
         .ok_or_else(|| Error::invalid("input", "missing input to hash"))?;
-    let mut input = Vec::new();
+    let mut input = Zeroizing::new(Vec::new());
     decode_base64(&encoded, &mut input).map_err(wrong)?;
     let sum = encode(call.fields, "hex", &algorithm.digest(&input))?;
     let warning = call.fields.unrecognized(&["input", "algorithm", "format"]);

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
 
 use super::batch::{Failure, Input, Line, OnFailure, each};
 use super::digest::HashAlgorithm;
@@ -56,7 +57,7 @@ fn authenticate(
     algorithm: HashAlgorithm,
     item: &Item<'_>,
 ) -> Result<Line, Failure> {
-    let mut input = Vec::new();
+    let mut input = Zeroizing::new(Vec::new());
     decode_base64(&item.input, &mut input)
         .map_err(|why| Failure::Input(format!("unable to decode input as base64: {why}").into()))?;
     let policy = key.policy();

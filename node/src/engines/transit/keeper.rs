@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use actix::dev::channel;
 use actix::{Actor, Addr, ArbiterHandle, AtomicResponse, Context, Handler, Message, WrapFuture};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -77,10 +78,13 @@ pub struct KeyKeeper {
 impl KeyKeeper {
     /// Starts the keeper of `keys` on the thread behind `keepers`.
     pub fn start(mount: MountId, keys: Arc<Keys>, keepers: &ArbiterHandle) -> Addr<Self> {
-        Self::start_in_arbiter(keepers, move |context| {
-            context.set_mailbox_capacity(MAILBOX);
-            Self { mount, keys }
-        })
+        // Not `start_in_arbiter`: its mailbox has actix's own, smaller bound until the other thread gets to it.
+        let (sender, receiver) = channel::channel(MAILBOX);
+        keepers.spawn_fn(move || {
+            let context = Context::with_receiver(receiver);
+            actix::spawn(context.into_future(Self { mount, keys }));
+        });
+        Addr::new(sender)
     }
 }
 

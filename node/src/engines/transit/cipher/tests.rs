@@ -1,3 +1,5 @@
+//! Published vectors of each cipher, and properties of what is built on them.
+
 use proptest::prelude::*;
 
 use super::super::key::{KeySettings, KeyVersion};
@@ -87,6 +89,15 @@ fn wrong_lengths_are_refused_and_do_not_panic() {
         let nonce = vec![0; key_type.nonce_bytes()];
         assert!(cipher.open(&nonce, b"", &mut [], &[0; 15]).is_none());
     }
+}
+
+#[test]
+fn key_schedules_are_wiped_when_dropped() {
+    fn wiped<T: zeroize::ZeroizeOnDrop>() {}
+    wiped::<aes::Aes128>();
+    wiped::<aes::Aes256>();
+    wiped::<ChaCha20Poly1305>();
+    wiped::<XChaCha20Poly1305>();
 }
 
 /// A key's first version, and the material it is made of.

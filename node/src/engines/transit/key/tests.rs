@@ -1,3 +1,5 @@
+//! The model of a key: its numbers, its bounds, and any sequence of changes.
+
 use proptest::prelude::*;
 
 use super::super::rules::ConfigChange;
@@ -33,7 +35,10 @@ fn versions_to_encrypt_with_lie_between_the_minimums_and_the_latest() {
     assert_eq!(policy.encryption_version(0), Ok(KeyVersion(4)));
     assert_eq!(policy.encryption_version(1), Ok(KeyVersion(1)));
     assert_eq!(policy.encryption_version(5), Err(VersionRefused::TooNew));
-    assert_eq!(policy.encryption_version(i64::MAX), Err(VersionRefused::TooNew));
+    assert_eq!(
+        policy.encryption_version(i64::MAX),
+        Err(VersionRefused::TooNew)
+    );
     assert_eq!(policy.encryption_version(-1), Err(VersionRefused::Negative));
     policy.min_encryption_version = KeyVersion(3);
     assert_eq!(policy.encryption_version(2), Err(VersionRefused::TooOld));
@@ -55,7 +60,10 @@ fn versions_to_decrypt_with_are_kept_and_not_closed() {
         .filter(|number| policy.decryption_position(KeyVersion(*number)).is_some())
         .collect();
     assert_eq!(open, [3, 4]);
-    let shown: Vec<u32> = policy.shown_versions().map(|(number, _)| number.0).collect();
+    let shown: Vec<u32> = policy
+        .shown_versions()
+        .map(|(number, _)| number.0)
+        .collect();
     assert_eq!(shown, [3, 4]);
 }
 
@@ -102,7 +110,10 @@ fn damaged_rows_are_refused() {
     assert!(KeyPolicy::decode(row.to_string().as_bytes()).is_err());
     row["first_version"] = 1.into();
     row["key_type"] = "aes128-gcm96".into();
-    assert!(KeyPolicy::decode(row.to_string().as_bytes()).is_err(), "its key is too long");
+    assert!(
+        KeyPolicy::decode(row.to_string().as_bytes()).is_err(),
+        "its key is too long"
+    );
     row["key_type"] = "aes256-gcm96".into();
     row["versions"] = serde_json::json!([]);
     assert!(KeyPolicy::decode(row.to_string().as_bytes()).is_err());

@@ -1,3 +1,5 @@
+//! Each rule, and the words of its refusal.
+
 use super::*;
 use crate::clock::Timestamp;
 use crate::engines::transit::key_type::KeyType;
@@ -115,7 +117,8 @@ fn deletion_can_be_allowed_and_forbidden() {
 
 #[test]
 fn periods_are_nothing_or_an_hour_at_least() {
-    let seconds = |text| GoDuration::parse("auto_rotate_period", text).and_then(auto_rotate_period_s);
+    let seconds =
+        |text| GoDuration::parse("auto_rotate_period", text).and_then(auto_rotate_period_s);
     assert_eq!(seconds("0").unwrap(), 0);
     assert_eq!(seconds("1h").unwrap(), 3600);
     assert_eq!(seconds("30d").unwrap(), 2_592_000);
@@ -178,7 +181,10 @@ fn versions_are_trimmed_only_below_both_minimums() {
         key.trim(2),
         "minimum available version cannot be decremented",
     );
-    refused(key.trim(-1), "minimum available version cannot be decremented");
+    refused(
+        key.trim(-1),
+        "minimum available version cannot be decremented",
+    );
     refused(
         key.configure(&decryption(2)),
         "cannot set min decryption version of 2, minimum available version is 3",

@@ -50,7 +50,10 @@ async fn items_fail_by_themselves() {
     let sealed = lines[0]["ciphertext"].as_str().unwrap();
     assert_eq!(lines[0]["key_version"], 1);
     assert_eq!(lines[0]["reference"], "first");
-    assert_eq!(lines[1], json!({ "error": "missing plaintext to encrypt", "reference": "" }));
+    assert_eq!(
+        lines[1],
+        json!({ "error": "missing plaintext to encrypt", "reference": "" })
+    );
     assert_eq!(lines[2]["error"], "illegal base64 data at input byte 0");
     assert_eq!(
         lines[3]["error"],
@@ -68,7 +71,10 @@ async fn items_fail_by_themselves() {
     ]);
     let (outcome, lines) = batch(&mount, "decrypt/k", json!({ "batch_input": items })).await;
     assert_eq!(outcome, Outcome::BatchFailed(None));
-    assert_eq!(lines[0], json!({ "plaintext": base64("a"), "reference": "" }));
+    assert_eq!(
+        lines[0],
+        json!({ "plaintext": base64("a"), "reference": "" })
+    );
     assert_eq!(
         lines[1],
         json!({ "error": REFUSED, "plaintext": "", "reference": "short" })
@@ -85,7 +91,10 @@ async fn the_status_of_a_partial_failure_can_be_chosen() {
     let mount = Mounted::new().await;
     let chosen = async |items: Value, code: Value| {
         let fields = json!({ "batch_input": items, "partial_failure_response_code": code });
-        mount.write("encrypt/k", fields).await.map(|reply| reply.outcome)
+        mount
+            .write("encrypt/k", fields)
+            .await
+            .map(|reply| reply.outcome)
     };
     let good = json!({ "plaintext": "" });
     let one_of_two = json!([good, {}]);
@@ -97,7 +106,10 @@ async fn the_status_of_a_partial_failure_can_be_chosen() {
         chosen(one_of_two.clone(), json!(0)).await.unwrap(),
         Outcome::BatchFailed(None)
     );
-    assert_eq!(chosen(json!([good]), json!(207)).await.unwrap(), Outcome::Done);
+    assert_eq!(
+        chosen(json!([good]), json!(207)).await.unwrap(),
+        Outcome::Done
+    );
     assert_eq!(
         chosen(json!([{}]), json!(207)).await.unwrap(),
         Outcome::BatchFailed(None),
@@ -113,17 +125,34 @@ async fn batches_that_are_none_are_refused() {
     let mount = Mounted::new().await;
     for (input, words) in [
         (json!([]), "missing batch input to process"),
-        (json!("[]"), "failed to parse batch input: expected a list of objects"),
-        (json!({}), "failed to parse batch input: expected a list of objects"),
-        (json!([{ "plaintext": "" }, "hunter2"]), "failed to parse batch input: item 1"),
+        (
+            json!("[]"),
+            "failed to parse batch input: expected a list of objects",
+        ),
+        (
+            json!({}),
+            "failed to parse batch input: expected a list of objects",
+        ),
+        (
+            json!([{ "plaintext": "" }, "hunter2"]),
+            "failed to parse batch input: item 1",
+        ),
     ] {
         for path in ["encrypt/k", "decrypt/k", "rewrap/k", "hmac/k"] {
-            assert_eq!(mount.refused(path, json!({ "batch_input": input })).await, words);
+            assert_eq!(
+                mount.refused(path, json!({ "batch_input": input })).await,
+                words
+            );
         }
     }
     let long = vec![json!({}); MAX_ITEMS + 1];
-    let words = mount.refused("encrypt/k", json!({ "batch_input": long })).await;
-    assert_eq!(words, "batch input has 10001 items; at most 10000 are allowed");
+    let words = mount
+        .refused("encrypt/k", json!({ "batch_input": long }))
+        .await;
+    assert_eq!(
+        words,
+        "batch input has 10001 items; at most 10000 are allowed"
+    );
     assert!(mount.read("keys/k").await.is_err());
     let no_batch = json!({ "batch_input": null, "plaintext": "" });
     assert!(mount.done("encrypt/k", no_batch).await["ciphertext"].is_string());

@@ -36,33 +36,51 @@ async fn a_key_is_made_shown_listed_and_deleted() {
         Ok::<_, Error>(data(reply)["keys"].clone())
     };
     assert_eq!(list(json!({})).await.unwrap(), json!(["another", "my-key"]));
-    assert_eq!(list(json!({ "after": "another" })).await.unwrap(), json!(["my-key"]));
-    assert_eq!(list(json!({ "limit": "1" })).await.unwrap(), json!(["another"]));
+    assert_eq!(
+        list(json!({ "after": "another" })).await.unwrap(),
+        json!(["my-key"])
+    );
+    assert_eq!(
+        list(json!({ "limit": "1" })).await.unwrap(),
+        json!(["another"])
+    );
 
-    let delete = async |path| mount.call(Verb::Delete, path, json!({}), NOW).await;
+    let delete = async |path: &str| mount.call(Verb::Delete, path, json!({}), NOW).await;
     let kept = delete("keys/my-key").await.unwrap_err().to_string();
     assert_eq!(
         kept,
         "error deleting policy my-key: deletion is not allowed for this key"
     );
     let missing = delete("keys/none").await.unwrap_err().to_string();
-    assert_eq!(missing, "error deleting policy none: could not delete key; not found");
+    assert_eq!(
+        missing,
+        "error deleting policy none: could not delete key; not found"
+    );
     for key in ["my-key", "another"] {
-        let path = format!("keys/{key}/config");
-        mount.done(&path, json!({ "deletion_allowed": "true" })).await;
-        let gone = delete(&format!("keys/{key}")).await.unwrap();
+        let path = format!("keys/{key}");
+        let config = json!({ "deletion_allowed": "true" });
+        mount.done(&format!("{path}/config"), config).await;
+        let gone = delete(&path).await.unwrap();
         assert!(gone.data.is_none());
     }
-    assert!(matches!(mount.read("keys/my-key").await, Err(Error::NotFound(None))));
+    assert!(matches!(
+        mount.read("keys/my-key").await,
+        Err(Error::NotFound(None))
+    ));
     assert!(matches!(list(json!({})).await, Err(Error::NotFound(None))));
 }
 
 #[actix::test]
 async fn making_a_key_twice_changes_nothing() {
     let mount = Mounted::new().await;
-    mount.done("keys/k", json!({ "type": "aes256-gcm96" })).await;
+    mount
+        .done("keys/k", json!({ "type": "aes256-gcm96" }))
+        .await;
     let again = mount
-        .write("keys/k", json!({ "type": "aes128-gcm96", "exportable": true }))
+        .write(
+            "keys/k",
+            json!({ "type": "aes128-gcm96", "exportable": true }),
+        )
         .await
         .unwrap();
     assert_eq!(again.warnings, ["key k already existed"]);
@@ -117,8 +135,13 @@ async fn keys_that_cannot_be_made_are_refused_in_words() {
         assert_eq!(mount.refused("keys/k", fields).await, words);
     }
     let words = mount.refused("keys/k", json!({ "type": "ed25519" })).await;
-    assert!(words.starts_with("key type ed25519 is not supported here"), "{words}");
-    let words = mount.refused("keys/k", json!({ "derived": "perhaps" })).await;
+    assert!(
+        words.starts_with("key type ed25519 is not supported here"),
+        "{words}"
+    );
+    let words = mount
+        .refused("keys/k", json!({ "derived": "perhaps" }))
+        .await;
     assert!(words.contains("\"derived\""), "{words}");
     assert!(mount.read("keys/k").await.is_err());
 }
@@ -135,7 +158,9 @@ async fn rotating_and_closing_versions_shows() {
     let shown = mount.done("keys/k/config", config).await;
     let numbers: Vec<&String> = shown["keys"].as_object().unwrap().keys().collect();
     assert_eq!(numbers, ["3", "4"]);
-    let shown = mount.done("keys/k/trim", json!({ "min_available_version": 2 })).await;
+    let shown = mount
+        .done("keys/k/trim", json!({ "min_available_version": 2 }))
+        .await;
     assert_eq!(shown["min_available_version"], 2);
     assert_eq!(
         mount.refused("keys/k/trim", json!({})).await,
@@ -148,28 +173,46 @@ async fn rotating_and_closing_versions_shows() {
         "cannot set min decryption version of 9, latest key version is 4"
     );
     let shown = data(mount.read("keys/k").await.unwrap());
-    assert_eq!(shown["min_decryption_version"], 3, "a refused change left nothing behind");
+    assert_eq!(
+        shown["min_decryption_version"], 3,
+        "a refused change left nothing behind"
+    );
 }
 
 #[actix::test]
 async fn keys_that_are_not_there_cannot_be_changed() {
     let mount = Mounted::new().await;
-    assert_eq!(mount.refused("keys/k/rotate", json!({})).await, "key not found");
     assert_eq!(
-        mount.refused("keys/k/trim", json!({ "min_available_version": 1 })).await,
+        mount.refused("keys/k/rotate", json!({})).await,
+        "key not found"
+    );
+    assert_eq!(
+        mount
+            .refused("keys/k/trim", json!({ "min_available_version": 1 }))
+            .await,
         "key not found"
     );
     assert_eq!(
         mount.refused("keys/k/config", json!({})).await,
         "no existing key named k could be found"
     );
-    assert!(matches!(mount.read("keys/k").await, Err(Error::NotFound(None))));
+    assert!(matches!(
+        mount.read("keys/k").await,
+        Err(Error::NotFound(None))
+    ));
 }
 
 #[actix::test]
 async fn unknown_parameters_are_told_and_ignored() {
     let mount = Mounted::new().await;
-    for path in ["keys/k", "keys/k/config", "keys/k/rotate", "hmac/k", "encrypt/k", "hash"] {
+    for path in [
+        "keys/k",
+        "keys/k/config",
+        "keys/k/rotate",
+        "hmac/k",
+        "encrypt/k",
+        "hash",
+    ] {
         let fields = json!({ "input": "", "plaintext": "", "zzz": 1 });
         let reply = mount.write(path, fields).await.unwrap();
         let warning = reply.warnings.last().unwrap();
@@ -194,7 +237,14 @@ async fn the_old_reply_to_key_writes_is_empty() {
 #[actix::test]
 async fn paths_and_verbs_that_mean_nothing_are_refused() {
     let mount = Mounted::new().await;
-    for path in ["", "keys/-k", "keys/k/sign", "encrypt", "encrypt/a b", "export/encryption-key/k"] {
+    for path in [
+        "",
+        "keys/-k",
+        "keys/k/sign",
+        "encrypt",
+        "encrypt/a b",
+        "export/encryption-key/k",
+    ] {
         match mount.write(path, json!({})).await {
             Err(Error::NotFound(Some(words))) => assert!(words.contains("unsupported path")),
             other => panic!("{path}: {other:?}"),
@@ -210,7 +260,10 @@ async fn paths_and_verbs_that_mean_nothing_are_refused() {
         (Verb::List, "decrypt/k"),
     ] {
         let refused = mount.call(verb, path, json!({}), NOW).await;
-        assert!(matches!(refused, Err(Error::UnsupportedOperation)), "{verb:?} {path}");
+        assert!(
+            matches!(refused, Err(Error::UnsupportedOperation)),
+            "{verb:?} {path}"
+        );
     }
 }
 
@@ -218,16 +271,26 @@ async fn paths_and_verbs_that_mean_nothing_are_refused() {
 async fn settings_of_the_mount_are_kept() {
     let mount = Mounted::new().await;
     let read = async |path| data(mount.read(path).await.unwrap());
-    assert_eq!(read("config/keys").await, json!({ "disable_upsert": false }));
+    assert_eq!(
+        read("config/keys").await,
+        json!({ "disable_upsert": false })
+    );
     assert_eq!(read("cache-config").await, json!({ "size": 0 }));
-    let shown = mount.done("config/keys", json!({ "disable_upsert": "true" })).await;
+    let shown = mount
+        .done("config/keys", json!({ "disable_upsert": "true" }))
+        .await;
     assert_eq!(shown, json!({ "disable_upsert": true }));
     mount.done("cache-config", json!({ "size": "10" })).await;
     assert_eq!(read("config/keys").await, json!({ "disable_upsert": true }));
     assert_eq!(read("cache-config").await, json!({ "size": 10 }));
     for wrong in [9, -1, 40_000] {
-        let words = mount.refused("cache-config", json!({ "size": wrong })).await;
+        let words = mount
+            .refused("cache-config", json!({ "size": wrong }))
+            .await;
         assert!(words.starts_with("size must be 0 or a value greater or equal to 10"));
     }
-    assert_eq!(mount.refused("cache-config", json!({})).await, "missing size");
+    assert_eq!(
+        mount.refused("cache-config", json!({})).await,
+        "missing size"
+    );
 }

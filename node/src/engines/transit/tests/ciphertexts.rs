@@ -31,7 +31,10 @@ async fn every_type_encrypts_and_decrypts() {
                     "context": base64(context),
                     "associated_data": base64(data),
                 });
-                mount.write(&format!("decrypt/{key}"), fields).await.map(data_of_reply)
+                mount
+                    .write(&format!("decrypt/{key}"), fields)
+                    .await
+                    .map(data_of_reply)
             };
             let opened = open("tenant 7", "row 9").await.unwrap();
             assert_eq!(opened, json!({ "plaintext": base64("my secret data") }));
@@ -59,7 +62,9 @@ async fn old_versions_decrypt_until_they_are_closed() {
     assert_eq!(mount.decrypt("k", &second).await.unwrap(), "two");
     let rewrapped = mount.done("rewrap/k", json!({ "ciphertext": first })).await;
     assert_eq!(rewrapped["key_version"], 2);
-    mount.done("keys/k/config", json!({ "min_decryption_version": 2 })).await;
+    mount
+        .done("keys/k/config", json!({ "min_decryption_version": 2 }))
+        .await;
     assert!(mount.decrypt("k", &first).await.is_err());
     let rewrapped = rewrapped["ciphertext"].as_str().unwrap();
     assert_eq!(mount.decrypt("k", rewrapped).await.unwrap(), "one");
@@ -68,12 +73,19 @@ async fn old_versions_decrypt_until_they_are_closed() {
 #[actix::test]
 async fn standard_base64_is_read_too() {
     let mount = Mounted::new().await;
-    let sealed = mount.encrypt("k", "my secret data, long enough for any alphabet").await;
+    let sealed = mount
+        .encrypt("k", "my secret data, long enough for any alphabet")
+        .await;
     let standard = sealed.replace('-', "+").replace('_', "/");
     assert!(mount.decrypt("k", &standard).await.is_ok());
     let payload = standard.strip_prefix("vault:v1:").unwrap();
     let padding = "=".repeat((4 - payload.len() % 4) % 4);
-    assert!(mount.decrypt("k", &format!("{standard}{padding}")).await.is_ok());
+    assert!(
+        mount
+            .decrypt("k", &format!("{standard}{padding}"))
+            .await
+            .is_ok()
+    );
 }
 
 #[actix::test]
@@ -84,8 +96,16 @@ async fn wrong_parameters_of_encrypt_are_named() {
     let text = base64("x");
     for (key, fields, words) in [
         ("k", json!({}), "missing plaintext to encrypt"),
-        ("k", json!({ "plaintext": null }), "missing plaintext to encrypt"),
-        ("k", json!({ "plaintext": "abc" }), "illegal base64 data at input byte 0"),
+        (
+            "k",
+            json!({ "plaintext": null }),
+            "missing plaintext to encrypt",
+        ),
+        (
+            "k",
+            json!({ "plaintext": "abc" }),
+            "illegal base64 data at input byte 0",
+        ),
         (
             "k",
             json!({ "plaintext": text, "key_version": 2 }),
@@ -112,12 +132,18 @@ async fn wrong_parameters_of_encrypt_are_named() {
             "missing 'context' for key derivation; the key was created using a derived key, which means additional, per-request information must be included in order to perform operations with the key",
         ),
     ] {
-        assert_eq!(mount.refused(&format!("encrypt/{key}"), fields).await, words);
+        assert_eq!(
+            mount.refused(&format!("encrypt/{key}"), fields).await,
+            words
+        );
     }
     let words = mount
         .refused("encrypt/k", json!({ "plaintext": { "a": "hunter2" } }))
         .await;
-    assert!(words.contains("\"plaintext\"") && !words.contains("hunter2"), "{words}");
+    assert!(
+        words.contains("\"plaintext\"") && !words.contains("hunter2"),
+        "{words}"
+    );
     let config = json!({ "min_encryption_version": 2 });
     mount.done("keys/k/rotate", json!({})).await;
     mount.done("keys/k/config", config).await;
@@ -160,17 +186,33 @@ async fn encrypting_makes_the_key_unless_that_is_forbidden() {
         mount.refused("encrypt/none", nothing_to_encrypt).await;
     }
     let plain = base64("x");
-    mount.refused("encrypt/none", json!({ "plaintext": plain, "type": "x" })).await;
-    mount.refused("encrypt/none", json!({ "plaintext": plain, "derived": true })).await;
+    mount
+        .refused("encrypt/none", json!({ "plaintext": plain, "type": "x" }))
+        .await;
+    mount
+        .refused(
+            "encrypt/none",
+            json!({ "plaintext": plain, "derived": true }),
+        )
+        .await;
     let bare = json!({ "plaintext": plain, "convergent_encryption": true });
     mount.refused("encrypt/none", bare).await;
-    mount.done("config/keys", json!({ "disable_upsert": true })).await;
+    mount
+        .done("config/keys", json!({ "disable_upsert": true }))
+        .await;
     assert_eq!(
-        mount.refused("encrypt/none", json!({ "plaintext": plain })).await,
+        mount
+            .refused("encrypt/none", json!({ "plaintext": plain }))
+            .await,
         "encryption key not found"
     );
-    assert!(mount.read("keys/none").await.is_err(), "a refused request made a key");
-    mount.done("encrypt/k", json!({ "plaintext": plain, "context": plain })).await;
+    assert!(
+        mount.read("keys/none").await.is_err(),
+        "a refused request made a key"
+    );
+    mount
+        .done("encrypt/k", json!({ "plaintext": plain, "context": plain }))
+        .await;
 }
 
 #[actix::test]
@@ -181,12 +223,22 @@ async fn data_keys_come_wrapped_and_on_request_in_the_clear() {
         "encryption key not found"
     );
     mount.done("keys/k", json!({})).await;
-    for (bits, bytes) in [(json!(128), 16), (json!("256"), 32), (json!(512), 64), (Value::Null, 32)] {
-        let made = mount.done("datakey/plaintext/k", json!({ "bits": bits })).await;
+    for (bits, bytes) in [
+        (json!(128), 16),
+        (json!("256"), 32),
+        (json!(512), 64),
+        (Value::Null, 32),
+    ] {
+        let made = mount
+            .done("datakey/plaintext/k", json!({ "bits": bits }))
+            .await;
         let plaintext = made["plaintext"].as_str().unwrap();
         assert_eq!(STANDARD.decode(plaintext).unwrap().len(), bytes);
         let fields = json!({ "ciphertext": made["ciphertext"] });
-        assert_eq!(mount.done("decrypt/k", fields).await["plaintext"], plaintext);
+        assert_eq!(
+            mount.done("decrypt/k", fields).await["plaintext"],
+            plaintext
+        );
     }
     let wrapped = mount.done("datakey/wrapped/k", json!({})).await;
     assert!(wrapped.get("plaintext").is_none());
@@ -195,7 +247,9 @@ async fn data_keys_come_wrapped_and_on_request_in_the_clear() {
         mount.refused("datakey/other/k", json!({})).await,
         "Invalid path, must be 'plaintext' or 'wrapped'"
     );
-    let words = mount.refused("datakey/wrapped/k", json!({ "bits": 384 })).await;
+    let words = mount
+        .refused("datakey/wrapped/k", json!({ "bits": 384 }))
+        .await;
     assert!(words.contains("128, 256 or 512"));
 }
 
@@ -207,11 +261,16 @@ async fn a_warm_request_asks_nothing_of_the_store() {
     let bound = json!({ "plaintext": base64("x") });
     mount.done("encrypt/k", bound).await;
     mount.decrypt("k", &sealed).await.unwrap();
-    mount.done("rewrap/k", json!({ "ciphertext": sealed })).await;
+    mount
+        .done("rewrap/k", json!({ "ciphertext": sealed }))
+        .await;
     mount.done("datakey/wrapped/k", json!({})).await;
     mount.done("hmac/k", json!({ "input": "" })).await;
     assert_eq!(mount.exists(Verb::Write, "encrypt/k").await, Some(true));
     assert_eq!(mount.counts.take(), (0, 0));
-    mount.counts.down.store(true, std::sync::atomic::Ordering::SeqCst);
+    mount
+        .counts
+        .down
+        .store(true, std::sync::atomic::Ordering::SeqCst);
     mount.decrypt("k", &sealed).await.unwrap();
 }

@@ -1,7 +1,8 @@
-//! A store that counts, and that can be told to fail.
+//! A store that counts, and that can be told to fail or to take its time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -17,6 +18,8 @@ pub struct Counts {
     pub reads: AtomicUsize,
     /// Whether it is to fail from now on.
     pub down: AtomicBool,
+    /// Whether it is to take its time, as a store across a network does.
+    pub slow: AtomicBool,
 }
 
 impl Counts {
@@ -56,6 +59,9 @@ impl Store for CountingStore {
             return Err(StoreError::Unavailable("told to fail".into()));
         }
         self.counts.transactions.fetch_add(1, Ordering::SeqCst);
+        if self.counts.slow.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         Ok(Box::new(CountingTransaction {
             inner: self.inner.begin().await?,
             counts: Arc::clone(&self.counts),

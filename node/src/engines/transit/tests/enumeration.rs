@@ -28,12 +28,21 @@ async fn probes(mount: &Mounted) -> Vec<Value> {
 async fn mount_with_keys() -> (Mounted, [&'static str; 4]) {
     let mount = Mounted::new().await;
     mount.done("keys/plain", json!({})).await;
-    mount.done("keys/derived", json!({ "derived": true, "type": "aes128-gcm96" })).await;
-    mount.done("keys/closed", json!({ "type": "aes256-gcm96" })).await;
+    mount
+        .done(
+            "keys/derived",
+            json!({ "derived": true, "type": "aes128-gcm96" }),
+        )
+        .await;
+    mount
+        .done("keys/closed", json!({ "type": "aes256-gcm96" }))
+        .await;
     mount.done("keys/closed/rotate", json!({})).await;
     let closed = json!({ "min_decryption_version": 2, "min_encryption_version": 2 });
     mount.done("keys/closed/config", closed).await;
-    mount.done("keys/closed/trim", json!({ "min_available_version": 2 })).await;
+    mount
+        .done("keys/closed/trim", json!({ "min_available_version": 2 }))
+        .await;
     (mount, ["missing", "plain", "derived", "closed"])
 }
 
@@ -45,7 +54,10 @@ async fn every_key_and_no_key_give_the_same_answer() {
             for key in keys {
                 let path = format!("{operation}/{key}");
                 match mount.write(&path, probe.clone()).await {
-                    Err(Error::Invalid { field: None, message }) => {
+                    Err(Error::Invalid {
+                        field: None,
+                        message,
+                    }) => {
                         assert_eq!(message, REFUSED, "{path} {probe}");
                     }
                     other => panic!("{path} {probe}: {other:?}"),
@@ -65,11 +77,17 @@ async fn every_key_and_no_key_give_the_same_batch() {
         let mut answers = Vec::new();
         for key in keys {
             let fields = json!({ "batch_input": items });
-            let reply = mount.write(&format!("{operation}/{key}"), fields).await.unwrap();
+            let reply = mount
+                .write(&format!("{operation}/{key}"), fields)
+                .await
+                .unwrap();
             assert_eq!(reply.outcome, Outcome::BatchFailed(None));
             answers.push(data(reply));
         }
-        assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");
+        assert!(
+            answers.iter().all(|answer| *answer == answers[0]),
+            "{answers:#?}"
+        );
     }
 }
 
@@ -80,7 +98,10 @@ async fn malformed_ciphertexts_are_told_before_any_key_is_looked_at() {
     for (fields, words) in [
         (json!({}), "missing ciphertext to decrypt"),
         (json!({ "ciphertext": "" }), "missing ciphertext to decrypt"),
-        (json!({ "ciphertext": "v1:AAAA" }), "invalid ciphertext: no prefix"),
+        (
+            json!({ "ciphertext": "v1:AAAA" }),
+            "invalid ciphertext: no prefix",
+        ),
         (
             json!({ "ciphertext": "vault:v1:A" }),
             "invalid ciphertext: could not decode base64",
@@ -107,7 +128,10 @@ async fn every_key_and_no_key_cost_the_same_rows() {
         let mut costs = Vec::new();
         for key in keys {
             mount.counts.take();
-            mount.decrypt(key, probe["ciphertext"].as_str().unwrap()).await.unwrap_err();
+            mount
+                .decrypt(key, probe["ciphertext"].as_str().unwrap())
+                .await
+                .unwrap_err();
             costs.push(mount.counts.take());
         }
         // The add-on's epoch, the mount's settings, and one row of the key or where it would be.

@@ -34,8 +34,13 @@ async fn hashes_are_those_of_fips_180_4() {
         mount.refused("hash", json!({ "input": "?" })).await,
         "unable to decode input as base64: illegal base64 data at input byte 0"
     );
-    let words = mount.refused("hash", json!({ "input": ABC, "format": "octal" })).await;
-    assert_eq!(words, r#"unsupported encoding format "octal"; must be "hex" or "base64""#);
+    let words = mount
+        .refused("hash", json!({ "input": ABC, "format": "octal" }))
+        .await;
+    assert_eq!(
+        words,
+        r#"unsupported encoding format "octal"; must be "hex" or "base64""#
+    );
 }
 
 #[actix::test]
@@ -45,21 +50,37 @@ async fn random_bytes_are_as_many_as_asked_for() {
         let data = mount.done(path, fields).await;
         data["random_bytes"].as_str().unwrap().to_owned()
     };
-    let decoded = async |path: &str, fields: Value| {
-        STANDARD.decode(bytes(path, fields).await).unwrap().len()
-    };
+    let decoded =
+        async |path: &str, fields: Value| STANDARD.decode(bytes(path, fields).await).unwrap().len();
     assert_eq!(decoded("random", json!({})).await, 32);
-    assert_eq!(decoded("random", json!({ "bytes": "131072" })).await, 131_072);
+    assert_eq!(
+        decoded("random", json!({ "bytes": "131072" })).await,
+        131_072
+    );
     assert_eq!(decoded("random/1", json!({})).await, 1);
     assert_eq!(decoded("random/platform/7", json!({})).await, 7);
     assert_eq!(decoded("random/7/platform", json!({})).await, 7);
     assert_eq!(decoded("random/platform", json!({ "bytes": 9 })).await, 9);
-    assert_eq!(bytes("random/16", json!({ "format": "hex" })).await.len(), 32);
-    assert_ne!(bytes("random", json!({})).await, bytes("random", json!({})).await);
+    assert_eq!(
+        bytes("random/16", json!({ "format": "hex" })).await.len(),
+        32
+    );
+    assert_ne!(
+        bytes("random", json!({})).await,
+        bytes("random", json!({})).await
+    );
     for (path, fields, words) in [
         ("random/0", json!({}), "'bytes' cannot be less than 1"),
-        ("random", json!({ "bytes": -5 }), "'bytes' cannot be less than 1"),
-        ("random", json!({ "bytes": 131_073 }), "'bytes' should be less than 131072"),
+        (
+            "random",
+            json!({ "bytes": -5 }),
+            "'bytes' cannot be less than 1",
+        ),
+        (
+            "random",
+            json!({ "bytes": 131_073 }),
+            "'bytes' should be less than 131072",
+        ),
         (
             "random/seal",
             json!({}),
@@ -79,10 +100,16 @@ async fn hmacs_are_of_the_version_and_the_algorithm() {
     );
     mount.done("keys/k", json!({})).await;
     let hmac = async |path: &str, fields: Value| {
-        mount.done(path, fields).await["hmac"].as_str().unwrap().to_owned()
+        mount.done(path, fields).await["hmac"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     };
     let first = hmac("hmac/k", json!({ "input": ABC })).await;
-    assert_eq!(hmac("hmac/k/sha2-256", json!({ "input": ABC })).await, first);
+    assert_eq!(
+        hmac("hmac/k/sha2-256", json!({ "input": ABC })).await,
+        first
+    );
     let payload = first.strip_prefix("vault:v1:").unwrap();
     assert_eq!(STANDARD.decode(payload).unwrap().len(), 32);
     let long = hmac("hmac/k/sha2-512", json!({ "input": ABC })).await;
@@ -103,13 +130,20 @@ async fn hmacs_are_of_the_version_and_the_algorithm() {
             json!({ "input": ABC, "key_version": 3 }),
             "cannot generate HMAC: version is higher than the latest key version",
         ),
-        (json!({ "input": ABC, "algorithm": "md5" }), "unsupported algorithm md5"),
+        (
+            json!({ "input": ABC, "algorithm": "md5" }),
+            "unsupported algorithm md5",
+        ),
     ] {
         assert_eq!(mount.refused("hmac/k", fields).await, words);
     }
     let items = json!({ "batch_input": [{ "input": ABC }, {}] });
     let reply = mount.write("hmac/k", items).await.unwrap();
-    assert_eq!(reply.outcome, Outcome::Done, "failed items show in the item alone");
+    assert_eq!(
+        reply.outcome,
+        Outcome::Done,
+        "failed items show in the item alone"
+    );
     let lines = data(reply);
     assert_eq!(lines["batch_results"][0]["hmac"], second);
     assert_eq!(lines["batch_results"][1]["error"], "missing input for HMAC");

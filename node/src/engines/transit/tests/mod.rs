@@ -13,8 +13,8 @@ mod two_nodes;
 use std::sync::Arc;
 
 use actix::Arbiter;
-use base64::engine::general_purpose::STANDARD;
 use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use self::counting::{CountingStore, Counts};
@@ -63,7 +63,13 @@ impl Mounted {
         }
     }
 
-    async fn call(&self, verb: Verb, path: &str, fields: Value, now: Timestamp) -> Result<Reply, Error> {
+    async fn call(
+        &self,
+        verb: Verb,
+        path: &str,
+        fields: Value,
+        now: Timestamp,
+    ) -> Result<Reply, Error> {
         let fields = Fields::from_json(fields.to_string().as_bytes())?;
         let call = Call {
             verb,
@@ -144,7 +150,9 @@ fn engine(view: &View, options: &BTreeMap<String, String>) -> TransitEngine {
 }
 
 fn data(reply: Reply) -> Value {
-    reply.data.map_or(Value::Null, |data| serde_json::from_str(data.get()).unwrap())
+    reply.data.map_or(Value::Null, |data| {
+        serde_json::from_str(data.get()).unwrap()
+    })
 }
 
 fn base64(text: &str) -> String {
