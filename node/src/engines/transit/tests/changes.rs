@@ -294,3 +294,31 @@ async fn settings_of_the_mount_are_kept() {
         "missing size"
     );
 }
+
+#[actix::test]
+async fn a_change_whose_commit_is_in_doubt_is_made_once() {
+    let mount = Mounted::new().await;
+    let doubt = || {
+        mount
+            .counts
+            .doubts
+            .store(1, std::sync::atomic::Ordering::SeqCst);
+    };
+    doubt();
+    let made = mount.write("keys/k", json!({})).await.unwrap();
+    assert!(made.warnings.is_empty(), "it did not exist before");
+    let sealed = mount.encrypt("k", "x").await;
+    for latest in 2..5 {
+        doubt();
+        let shown = mount.done("keys/k/rotate", json!({})).await;
+        assert_eq!(shown["latest_version"], latest);
+        assert_eq!(data(mount.read("keys/k").await.unwrap()), shown);
+    }
+    assert_eq!(mount.decrypt("k", &sealed).await.unwrap(), "x");
+    let config = json!({ "deletion_allowed": true });
+    mount.done("keys/k/config", config).await;
+    doubt();
+    let deleted = mount.call(Verb::Delete, "keys/k", json!({}), NOW).await;
+    assert!(deleted.unwrap().data.is_none());
+    assert!(mount.read("keys/k").await.is_err());
+}

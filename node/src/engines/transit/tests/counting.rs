@@ -20,6 +20,8 @@ pub struct Counts {
     pub down: AtomicBool,
     /// Whether it is to take its time, as a store across a network does.
     pub slow: AtomicBool,
+    /// How many commits from now on are to happen and be told as in doubt.
+    pub doubts: AtomicUsize,
 }
 
 impl Counts {
@@ -51,7 +53,10 @@ struct CountingTransaction {
 #[async_trait]
 impl Store for CountingStore {
     fn properties(&self) -> Properties {
-        self.inner.properties()
+        Properties {
+            doubtful_commits: true,
+            ..self.inner.properties()
+        }
     }
 
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
@@ -123,6 +128,15 @@ impl Transaction for CountingTransaction {
     }
 
     async fn commit(self: Box<Self>) -> Result<Stamp, StoreError> {
-        self.inner.commit().await
+        let stamp = self.inner.commit().await?;
+        let one_less = |doubts: usize| doubts.checked_sub(1);
+        let doubts = &self.counts.doubts;
+        if doubts
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
+            .is_ok()
+        {
+            return Err(StoreError::MaybeCommitted("told to doubt".into()));
+        }
+        Ok(stamp)
     }
 }
