@@ -6,7 +6,7 @@ use super::{Room, counter};
 use crate::store::transact;
 
 const WRITERS: i64 = 32;
-const ROUNDS: i64 = 8;
+const ROUNDS: i64 = 4;
 
 pub(crate) async fn a_storm_of_increments_is_counted_exactly(room: Room) {
     let writers = (0..WRITERS).map(async |_| {

@@ -55,7 +55,7 @@ struct Open {
 
 pub(crate) async fn every_history_is_strictly_serializable(room: Room) {
     let config = Config {
-        cases: 150,
+        cases: 64,
         failure_persistence: None,
         ..Config::default()
     };

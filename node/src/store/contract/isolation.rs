@@ -79,7 +79,7 @@ pub(crate) async fn an_update_is_never_lost(room: Room) {
     first.set(&room.row(1), b"first");
     second.set(&room.row(1), b"second");
     first.commit().await.unwrap();
-    assert_conflict(second.commit().await);
+    assert_conflict(&second.commit().await);
     assert_eq!(room.read(1).await.as_deref(), Some(&b"first"[..]));
 }
 
@@ -96,7 +96,7 @@ pub(crate) async fn writes_cannot_be_skewed(room: Room) {
     first.clear(&room.row(1));
     second.clear(&room.row(2));
     first.commit().await.unwrap();
-    assert_conflict(second.commit().await);
+    assert_conflict(&second.commit().await);
     assert!(room.read(2).await.is_some());
 }
 
@@ -106,7 +106,7 @@ pub(crate) async fn phantoms_conflict(room: Room) {
     let rows = counting.range(&room.rows(0, 9), 100, false).await.unwrap();
     counting.set(&room.row(100), &rows.len().to_le_bytes());
     room.put(&[(7, b"phantom")]).await;
-    assert_conflict(counting.commit().await);
+    assert_conflict(&counting.commit().await);
     assert_eq!(room.read(100).await, None);
 
     // Looking for a row that is not there is a read as well.
@@ -114,7 +114,7 @@ pub(crate) async fn phantoms_conflict(room: Room) {
     assert_eq!(looking.get(&room.row(8)).await.unwrap(), None);
     looking.set(&room.row(100), b"there was none");
     room.put(&[(8, b"phantom")]).await;
-    assert_conflict(looking.commit().await);
+    assert_conflict(&looking.commit().await);
 }
 
 pub(crate) async fn a_removed_range_conflicts_with_its_readers(room: Room) {
@@ -131,8 +131,8 @@ pub(crate) async fn a_removed_range_conflicts_with_its_readers(room: Room) {
     let mut removing = room.begin().await;
     removing.clear_range(&room.rows(0, 9));
     removing.commit().await.unwrap();
-    assert_conflict(reading_row.commit().await);
-    assert_conflict(reading_range.commit().await);
+    assert_conflict(&reading_row.commit().await);
+    assert_conflict(&reading_range.commit().await);
 }
 
 pub(crate) async fn blind_writes_conflict_with_nobody(room: Room) {

@@ -131,7 +131,7 @@ pub(crate) fn counter(value: Option<Vec<u8>>) -> i64 {
 }
 
 #[track_caller]
-pub(crate) fn assert_conflict(outcome: Result<Stamp, StoreError>) {
+pub(crate) fn assert_conflict(outcome: &Result<Stamp, StoreError>) {
     assert!(
         matches!(outcome, Err(StoreError::Conflict)),
         "expected a conflict, got {outcome:?}"

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::iter::Peekable;
 use std::ops::Bound;
 
-use super::super::StoreError;
+use super::super::key::Key;
+use super::super::{Row, StoreError};
 
 /// What happens to one row at commit.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -144,7 +145,7 @@ impl WriteBuffer {
         (begin, end): (&[u8], &[u8]),
         limit: usize,
         reverse: bool,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    ) -> Result<Vec<Row>, StoreError> {
         let bounds = (Bound::Included(begin), Bound::Excluded(end));
         let written = self.rows.range::<[u8], _>(bounds);
         if reverse {
@@ -160,7 +161,7 @@ impl WriteBuffer {
         mut written: Peekable<impl Iterator<Item = (&'a Vec<u8>, &'a Mutation)>>,
         limit: usize,
         reverse: bool,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    ) -> Result<Vec<Row>, StoreError> {
         let mut merged = Vec::new();
         while merged.len() < limit {
             // Which of the two comes next; a failed read counts as next, so that it is told.
@@ -182,13 +183,13 @@ impl WriteBuffer {
             match (base, mutation) {
                 (Some((key, value)), None) => {
                     if !self.cleared.contains(key.borrow()) {
-                        merged.push((key.borrow().to_vec(), value.borrow().to_vec()));
+                        merged.push(row(key.borrow(), value.borrow().to_vec()));
                     }
                 }
-                (_, Some((key, Mutation::Set(value)))) => merged.push((key.clone(), value.clone())),
+                (_, Some((key, Mutation::Set(value)))) => merged.push(row(key, value.clone())),
                 (base, Some((key, Mutation::Add(delta)))) => {
                     let base = base.as_ref().map(|(_, value)| value.borrow());
-                    merged.push((key.clone(), counter_plus(base, *delta)));
+                    merged.push(row(key, counter_plus(base, *delta)));
                 }
                 (_, Some((_, Mutation::Stamp))) => return Err(StoreError::Misuse(STAMP_READ)),
                 (_, Some((_, Mutation::Clear))) | (None, None) => {}
@@ -201,6 +202,10 @@ impl WriteBuffer {
         self.bytes = self.bytes.saturating_add(key.len() + value_bytes);
         self.rows.insert(key.to_vec(), mutation);
     }
+}
+
+fn row(key: &[u8], value: Vec<u8>) -> Row {
+    (Key::from_stored(key.to_vec()), value)
 }
 
 /// A counter's bytes after adding to it. As FoundationDB's ADD, a value of another length is cut or zero-extended.

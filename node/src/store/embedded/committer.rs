@@ -130,6 +130,7 @@ impl Committer {
     /// Finds out which of a rolled-back group cannot be committed, so that the others do not fail with it. They were
     /// found not to conflict with each other, so one after the other is as good as together.
     fn isolate(&mut self, winners: Vec<Winner>, error: StoreError) -> Result<(), Ended> {
+        self.forget();
         match <[Winner; 1]>::try_from(winners) {
             Ok([winner]) => {
                 answer(winner.reply, Err(error));
@@ -187,9 +188,13 @@ impl Committer {
             ));
         }
         self.version = snapshot.version();
-        // What was written while nobody listened is not in the log: older transactions conflict.
-        self.log = ConflictLog::starting_at(self.version);
+        self.forget();
         self.shared.resume(snapshot)
+    }
+
+    /// Empties the log of what was remembered but then not written: its readers would conflict with it for ever.
+    fn forget(&mut self) {
+        self.log = ConflictLog::starting_at(self.version);
     }
 }
 

@@ -87,14 +87,11 @@ impl Transaction for EmbeddedTransaction {
         })?;
         // Only what was looked at counts as read: a full page says nothing of what lies beyond its last row.
         match rows.last().filter(|_| rows.len() == limit) {
-            Some((last, _)) if reverse => self.reads.range(last, end),
-            Some((last, _)) => self.reads.range(begin, &successor(last)),
+            Some((last, _)) if reverse => self.reads.range(last.as_bytes(), end),
+            Some((last, _)) => self.reads.range(begin, &successor(last.as_bytes())),
             None => self.reads.range(begin, end),
         }
-        Ok(rows
-            .into_iter()
-            .map(|(key, value)| (Key::from_stored(key), value))
-            .collect())
+        Ok(rows)
     }
 
     fn set(&mut self, key: &Key, value: &[u8]) {

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redb::{
     CommitError, Database, ReadableDatabase, ReadableTable, Table, TableDefinition, TableError,
-    TransactionError, WriteTransaction,
+    WriteTransaction,
 };
 
 use super::super::key::Key;
@@ -85,7 +85,9 @@ impl Writer {
         let last_order = group.len().saturating_sub(1);
         let last = stamp(version, u16::try_from(last_order).unwrap_or(u16::MAX));
         let applied = catch_unwind(AssertUnwindSafe(|| {
-            let mut transaction = database.begin_write().map_err(begin_failed)?;
+            let mut transaction = database
+                .begin_write()
+                .map_err(|error| Failure::Lost(error.to_string()))?;
             transaction.set_quick_repair(self.quick_repair);
             apply_all(&transaction, version, group, last).map_err(apply_failed)?;
             Ok(transaction)
@@ -180,10 +182,6 @@ fn apply(
         rows.insert(Key::change(stamp, index).as_bytes(), record.as_slice())?;
     }
     Ok(())
-}
-
-fn begin_failed(error: TransactionError) -> Failure {
-    Failure::Lost(error.to_string())
 }
 
 fn apply_failed(error: redb::Error) -> Failure {

@@ -81,7 +81,7 @@ async fn check(room: &Room, acknowledged: &[u64]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_power_cut_loses_nothing_acknowledged(
