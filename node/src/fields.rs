@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -15,10 +16,16 @@ use crate::error::Error;
 const MAX_FIELDS: usize = 1024;
 
 /// The parameters of one request: the top level of a JSON body, a form, or a query.
-#[derive(Default, Debug)]
+#[derive(Default)]
 pub struct Fields(BTreeMap<String, Field>);
 
-#[derive(Debug)]
+/// The names alone: values are secrets.
+impl fmt::Debug for Fields {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 enum Field {
     Json(Box<RawValue>),
     Text(String),

@@ -8,6 +8,7 @@ use actix::Addr;
 use crate::auth::biscuit::Biscuits;
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::http::body::BodyRoom;
 use crate::rng::OsRandom;
 use crate::store::Store;
 use crate::tenant::Tenants;
@@ -46,6 +47,8 @@ pub struct Node {
     pub freshness: Arc<Freshness>,
     /// How requests are treated.
     pub settings: NodeSettings,
+    /// Room for the bodies of requests.
+    pub body_room: BodyRoom,
     draining: AtomicBool,
     in_flight: AtomicUsize,
 }
@@ -72,6 +75,7 @@ impl Node {
             feed,
             freshness,
             settings,
+            body_room: BodyRoom::default(),
             draining: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
         }

@@ -157,8 +157,8 @@ pub mod testing {
     use crate::store::key::{Key, Table};
     use crate::store::{Store, transact};
 
-    /// A view of a fresh mount of a fresh add-on.
-    pub async fn mount_view() -> View {
+    /// A fresh add-on: its store, and its keys as just opened.
+    pub async fn addon() -> (Arc<dyn Store>, Unsealed) {
         let tenant = TenantId::generate(&OsRandom);
         let store: Arc<dyn Store> = Arc::new(EmbeddedStore::in_memory().unwrap());
         let keyring = Keyring::generate(&OsRandom, Timestamp(0));
@@ -171,7 +171,13 @@ pub mod testing {
         .await
         .unwrap();
         let unsealed = Unsealed::new(tenant, SealEpoch(1), epoch_row, &keyring).unwrap();
-        let mount = MountId::generate(&OsRandom);
-        View::new(store, Arc::new(unsealed), Scope::Mount(tenant, mount))
+        (store, unsealed)
+    }
+
+    /// A view of a fresh mount of a fresh add-on.
+    pub async fn mount_view() -> View {
+        let (store, unsealed) = addon().await;
+        let scope = Scope::Mount(unsealed.tenant(), MountId::generate(&OsRandom));
+        View::new(store, Arc::new(unsealed), scope)
     }
 }

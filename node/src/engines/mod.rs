@@ -13,6 +13,8 @@
 pub mod kv;
 pub mod transit;
 
+use std::fmt;
+
 use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -68,7 +70,6 @@ pub enum Outcome {
 }
 
 /// What an engine answers.
-#[derive(Debug)]
 pub struct Reply {
     /// Which status class.
     pub outcome: Outcome,
@@ -80,6 +81,17 @@ pub struct Reply {
     pub warnings: Vec<String>,
     /// The envelope's `lease_duration`, in seconds.
     pub lease_duration_s: u64,
+}
+
+/// Without data, which is a secret.
+impl fmt::Debug for Reply {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Reply")
+            .field("outcome", &self.outcome)
+            .field("warnings", &self.warnings)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Reply {

@@ -1,13 +1,10 @@
 //! Requests to secrets engines: find the mount, decide, call.
 
-use std::sync::Arc;
-
 use super::respond::Answer;
 use super::session::{Session, plain_operation};
 use crate::auth::acl::Operation;
 use crate::engines::{Call, Engine, Verb};
 use crate::error::Error;
-use crate::tenant::mount::Mounted;
 
 /// Answers a request to a mount.
 ///
@@ -20,10 +17,18 @@ pub async fn route(session: &Session<'_>) -> Result<Answer, Error> {
         Verb::Write | Verb::Patch => &body,
         _ => &request.query,
     };
-    let Some((mounted, path)) = mount(session).await? else {
+    let tenant = &session.opened.tenant;
+    let mut found = tenant.route(&request.path);
+    if found.is_none() {
+        // Rights first: what exists is nobody's business without them. Then a fresh look, because the mount may have
+        // been made on another node a moment ago.
         session
             .authorize(plain_operation(request.verb), fields)
             .await?;
+        tenant.reload_mounts().await?;
+        found = tenant.route(&request.path);
+    }
+    let Some((mounted, path)) = found else {
         return Err(Error::NotFound(Some(format!(
             "no handler for route \"{}\". route entry not found.",
             request.path
@@ -48,19 +53,6 @@ pub async fn route(session: &Session<'_>) -> Result<Answer, Error> {
         ..call
     };
     mounted.engine.handle(&call).await.map(Answer::from)
-}
-
-/// The mount of the request's path. One that is not known here may have been made on another node a moment ago.
-async fn mount<'r>(
-    session: &Session<'r>,
-) -> Result<Option<(Arc<Mounted<dyn Engine>>, &'r str)>, Error> {
-    let path = session.request.path.as_str();
-    let tenant = &session.opened.tenant;
-    if let Some(found) = tenant.route(path) {
-        return Ok(Some(found));
-    }
-    tenant.reload_mounts().await?;
-    Ok(tenant.route(path))
 }
 
 /// What the request does. Whether a write creates or updates is looked up only where it makes a difference.

@@ -1,8 +1,10 @@
 //! The HTTP edge, thin: a request is parsed, one call is made, its result is encoded.
 //!
-//! [`route`] is the route table. What stands before it is for everybody (probes, seal state); everything else goes
-//! through a [`Session`]: add-on, caller, rights. Status codes are chosen in [`error`] only.
+//! [`bare`] and [`within`] are the route table. The first has what must work while an add-on is sealed and decides for
+//! itself who may use it; everything else goes through a [`Session`]: add-on, caller, rights. Status codes are chosen in
+//! [`error`] only.
 
+pub mod body;
 mod engines;
 mod error;
 mod operator;
@@ -16,17 +18,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode};
-use actix_web::web::{BytesMut, Data, Payload};
+use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use futures_util::StreamExt;
 use tracing::Instrument;
 
 use self::request::{PathOutcome, Request};
 use self::respond::{Answer, answered, failed, redirect};
-use self::session::Session;
+use self::session::{Caller, Session};
 use crate::engines::Verb;
 use crate::error::Error;
 use crate::node::Node;
+
+/// The longest body of a request that needs no token of an unsealed add-on. Shares and add-on names are short.
+const MAX_BARE_BYTES: usize = 64 * 1024;
 
 /// What one listener serves.
 pub struct Endpoint {
@@ -100,11 +104,11 @@ async fn handle(
     if matches!(verb, Verb::List | Verb::Scan) && !path.ends_with('/') {
         path.push('/');
     }
-    let request = Request {
+    let mut request = Request {
         verb,
         path,
         query,
-        body: body(payload, endpoint.max_request_bytes).await?,
+        body: Bytes::new(),
         content_type: request::content_type(headers),
         token: request::token(headers)?,
         namespace: request::namespace(headers),
@@ -112,55 +116,31 @@ async fn handle(
         wrap_ttl: request::wrap_ttl(headers)?,
         source: http.peer_addr().map(|address| address.ip()),
     };
+    refuse_wrapping(&request)?;
+    let node = &endpoint.node;
     if request.path.trim_end_matches('/') == "sys/health" {
-        let (status, body) = sys::health::health(&endpoint.node, http)?;
+        let (status, body) = sys::health::health(node, http)?;
         return Ok(Answer::Bare(status, body));
     }
-    route(&endpoint.node, &request).await
-}
-
-/// Reads the whole body, which must not be longer than `max_bytes`.
-async fn body(mut payload: Payload, max_bytes: usize) -> Result<actix_web::web::Bytes, Error> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| Error::bad_request("the body could not be read"))?;
-        if body.len() + chunk.len() > max_bytes {
-            return Err(Error::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
+    if let Some(answer) = token::of_biscuit(node, &request).await? {
+        return Ok(answer);
     }
-    Ok(body.freeze())
-}
-
-/// The route table.
-async fn route(node: &Node, request: &Request) -> Result<Answer, Error> {
-    let path = request.path.as_str();
-    match (path, request.verb) {
-        ("sys/seal-status", Verb::Read) => return sys::seal::status(node, request).await,
-        ("sys/leader", Verb::Read) => return sys::health::leader(),
-        ("sys/init", Verb::Read) => return sys::seal::init_status(node, request).await,
-        ("sys/init", Verb::Write) => return sys::seal::init(node, request).await,
-        ("sys/unseal", Verb::Write) => return sys::seal::unseal(node, request).await,
-        ("sys/seal", Verb::Write) => return sys::seal::seal(node, request).await,
-        ("sys/seal-status" | "sys/leader" | "sys/init" | "sys/unseal" | "sys/seal", _) => {
-            return no_such_verb();
-        }
-        ("auth/token/lookup-self" | "auth/token/revoke-self", _) => {
-            if let Some(answer) = token::of_biscuit(node, request).await? {
-                return Ok(answer);
-            }
-        }
-        ("sys/internal/ui/mounts", Verb::Read) if request.token.is_none() => {
-            return sys::preflight::visible_to_all(node, request);
-        }
-        _ => {}
-    }
-    if let Some(rest) = path.strip_prefix("conclave/addons") {
-        return operator::route(node, request, rest).await;
-    }
-    refuse_wrapping(request)?;
+    // Who calls is known before the body is read: memory is for callers who have a token.
     let started = node.clock.since_boot();
-    let session = Session::open(node, request).await?;
+    let caller = match is_bare(&request) {
+        true => None,
+        false => Some(Caller::of(node, &request).await?),
+    };
+    let max_bytes = match caller {
+        Some(_) => endpoint.max_request_bytes,
+        None => endpoint.max_request_bytes.min(MAX_BARE_BYTES),
+    };
+    let (body, _room) = body::read(payload, max_bytes, &node.body_room).await?;
+    request.body = body;
+    let Some(caller) = caller else {
+        return bare(node, &request).await;
+    };
+    let session = Session::new(node, &request, caller);
     let result = within(&session).await;
     session.tenant.metrics().request(
         session::plain_operation(request.verb).as_str(),
@@ -170,14 +150,43 @@ async fn route(node: &Node, request: &Request) -> Result<Answer, Error> {
     result
 }
 
-/// The routes within an unsealed add-on.
+/// Whether the route decides by itself who may use it, without an unsealed add-on.
+fn is_bare(request: &Request) -> bool {
+    match request.path.as_str() {
+        "sys/seal-status" | "sys/leader" | "sys/init" | "sys/unseal" | "sys/seal" => true,
+        "sys/internal/ui/mounts" => request.token.is_none(),
+        path => path.starts_with("conclave/addons"),
+    }
+}
+
+/// The route table, for the routes of [`is_bare`].
+async fn bare(node: &Node, request: &Request) -> Result<Answer, Error> {
+    match (request.path.as_str(), request.verb) {
+        ("sys/seal-status", Verb::Read) => sys::seal::status(node, request),
+        ("sys/leader", Verb::Read) => sys::health::leader(),
+        ("sys/init", Verb::Read) => sys::seal::init_status(node, request),
+        ("sys/init", Verb::Write) => sys::seal::init(node, request).await,
+        ("sys/unseal", Verb::Write) => sys::seal::unseal(node, request).await,
+        ("sys/seal", Verb::Write) => sys::seal::seal(node, request).await,
+        ("sys/internal/ui/mounts", Verb::Read) => sys::preflight::visible_to_all(node, request),
+        (path, _) => match path.strip_prefix("conclave/addons") {
+            Some(rest) => operator::route(node, request, rest).await,
+            None => no_such_verb(),
+        },
+    }
+}
+
+/// The route table, for the routes within an unsealed add-on.
 async fn within(session: &Session<'_>) -> Result<Answer, Error> {
     let answer = match session.request.path.split_once('/') {
         Some(("sys", rest)) => sys::route(session, rest).await,
         Some(("auth", rest)) => token::route(session, rest).await,
         _ => engines::route(session).await,
     };
-    session.end_spent_token().await?;
+    if let Err(error) = session.end_spent_token().await {
+        // It is refused from now on all the same; the sweep removes it.
+        tracing::warn!(%error, "a token without uses left could not be revoked");
+    }
     let answer = answer?;
     session.still_open()?;
     Ok(answer)

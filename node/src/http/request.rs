@@ -31,6 +31,8 @@ const PATH_ESCAPES: &AsciiSet = &CONTROLS
     .add(b'%')
     .add(b'<')
     .add(b'>')
+    // Browsers take it for a slash.
+    .add(b'\\')
     .add(b'?')
     .add(b'`')
     .add(b'{')

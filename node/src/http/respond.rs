@@ -128,9 +128,15 @@ fn enveloped(reply: &Reply, request_id: &str, flatten: bool) -> HttpResponse {
 }
 
 fn json(status: StatusCode, body: String) -> HttpResponse {
-    start(status)
-        .insert_header((header::CONTENT_TYPE, JSON))
-        .body(body)
+    let mut response = start(status);
+    response.insert_header((header::CONTENT_TYPE, JSON));
+    // These have no body by definition (RFC 9110, 15.3 and 15.4): one sent all the same would be read as the next reply.
+    match status {
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED => {
+            response.finish()
+        }
+        _ => response.body(body),
+    }
 }
 
 fn start(status: StatusCode) -> HttpResponseBuilder {
@@ -189,6 +195,16 @@ mod tests {
         let body = body(response).await;
         assert_eq!(body["warnings"], json!(["careful"]));
         assert_eq!(body["data"], Value::Null);
+    }
+
+    #[actix::test]
+    async fn a_status_without_body_gets_none() {
+        for status in [204, 205, 304] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let response = answered(&Answer::bare(status, &json!({"a": 1})).unwrap(), "id");
+            let bytes = to_bytes(response.into_body()).await.unwrap();
+            assert!(bytes.is_empty(), "{status}");
+        }
     }
 
     #[actix::test]

@@ -28,6 +28,14 @@ pub enum Credential<'r> {
     Biscuit(Arc<VerifiedBiscuit>),
 }
 
+/// An authenticated caller of an unsealed add-on.
+pub struct Caller {
+    tenant: Arc<Tenant>,
+    opened: Arc<Opened>,
+    principal: Principal,
+    now: Timestamp,
+}
+
 /// An authenticated request to an unsealed add-on.
 pub struct Session<'r> {
     /// The node.
@@ -114,39 +122,88 @@ pub async fn principal(
     credential: &Credential<'_>,
     now: Timestamp,
 ) -> Result<Principal, Error> {
-    let principal = match credential {
-        Credential::None => None,
-        Credential::Biscuit(biscuit) => tenant.biscuit_principal(biscuit)?,
-        Credential::Opaque(text) => {
-            let opened = tenant.unsealed()?;
-            node.freshness.require(&node.feed).await?;
-            Tenant::token_principal(&opened, text, now).await?
+    let opened = tenant.opened();
+    // While sealed there is nothing to serve but the seal itself, which asks the store anyway.
+    if opened.is_some() {
+        node.freshness.require(&node.feed).await?;
+    }
+    let principal = match (credential, opened) {
+        (Credential::None, _) => None,
+        (Credential::Biscuit(biscuit), _) => tenant.biscuit_principal(biscuit)?,
+        (Credential::Opaque(text), Some(opened)) => {
+            tenant.token_principal(&opened, text, now).await?
         }
+        (Credential::Opaque(_), None) => return Err(sealed(node, tenant, credential)?),
     };
     principal.ok_or_else(Error::no_token)
 }
 
-impl<'r> Session<'r> {
-    /// Finds add-on and caller. A sealed add-on is told before a bad token, as in Vault.
+/// Whether the caller's token is this add-on's, as far as can be told while it is sealed.
+///
+/// # Errors
+/// [`Error::Bug`] when the built-in policy does not compile.
+pub fn is_of(tenant: &Tenant, credential: &Credential<'_>) -> Result<bool, Error> {
+    Ok(match credential {
+        Credential::None => false,
+        Credential::Opaque(text) => id::tag_of(text) == Some(tenant.addon().tag),
+        Credential::Biscuit(biscuit) => tenant.biscuit_principal(biscuit)?.is_some(),
+    })
+}
+
+/// Whether requests that name no add-on mean this one.
+pub fn is_default(node: &Node, tenant: &Tenant) -> bool {
+    tenant.addon().name == node.settings.default_addon
+}
+
+/// What a caller is told of a sealed add-on: whether it exists is for those only who have a token of it.
+fn sealed(node: &Node, tenant: &Tenant, credential: &Credential<'_>) -> Result<Error, Error> {
+    if is_default(node, tenant) || is_of(tenant, credential)? {
+        return Ok(Error::Sealed);
+    }
+    Ok(Error::no_token())
+}
+
+impl Caller {
+    /// Finds add-on and caller. A sealed add-on is told before a bad token, as in Vault. A limited token loses a use.
     ///
     /// # Errors
     /// [`Error::Sealed`], [`Error::Denied`], or what the store says.
-    pub async fn open(node: &'r Node, request: &'r Request) -> Result<Self, Error> {
+    pub async fn of(node: &Node, request: &Request) -> Result<Self, Error> {
         let credential = credential(node, request)?;
         let tenant = tenant_of(node, request, &credential)?;
-        let opened = tenant.unsealed()?;
+        let opened = match tenant.opened() {
+            Some(opened) => opened,
+            None => return Err(sealed(node, &tenant, &credential)?),
+        };
         let now = node.clock.now();
         let principal = principal(node, &tenant, &credential, now).await?;
-        let mut session = Self {
+        let principal = count_use(&opened, principal, now).await?;
+        Ok(Self {
+            tenant,
+            opened,
+            principal,
+            now,
+        })
+    }
+}
+
+impl<'r> Session<'r> {
+    /// A request with its caller.
+    pub fn new(node: &'r Node, request: &'r Request, caller: Caller) -> Self {
+        let Caller {
+            tenant,
+            opened,
+            principal,
+            now,
+        } = caller;
+        Self {
             node,
             request,
             tenant,
             opened,
             principal,
             now,
-        };
-        session.count_use().await?;
-        Ok(session)
+        }
     }
 
     /// Whether the caller may do `operation` to the request's path. A denial is never given from a cache: the rules are
@@ -233,35 +290,40 @@ impl<'r> Session<'r> {
             _ => Ok(()),
         }
     }
+}
 
-    /// Takes one use off a limited token, in the store, so that no two requests get the same one.
-    async fn count_use(&mut self) -> Result<(), Error> {
-        let Principal::Token(grant) = &self.principal else {
-            return Ok(());
-        };
-        if grant.entry.uses_left == 0 {
-            return Ok(());
-        }
-        let token = grant.token;
-        let acl = Arc::clone(&grant.acl);
-        let entry = self
-            .opened
-            .tenant
-            .view()
-            .run(async |rows| {
-                let entry = tree::load(rows, token, self.now).await?;
-                let mut entry = entry.ok_or_else(Error::no_token)?;
-                entry.uses_left = match entry.uses_left {
-                    1 => -1,
-                    uses => uses - 1,
-                };
-                tree::update(rows, token, &entry)?;
-                Ok(entry)
-            })
-            .await?;
-        self.principal = Principal::Token(Arc::new(Grant { token, entry, acl }));
-        Ok(())
+/// Takes one use off a limited token, in the store, so that no two requests get the same one.
+///
+/// # Errors
+/// [`Error::Denied`] when none is left.
+pub async fn count_use(
+    opened: &Opened,
+    principal: Principal,
+    now: Timestamp,
+) -> Result<Principal, Error> {
+    let Principal::Token(grant) = &principal else {
+        return Ok(principal);
+    };
+    if grant.entry.uses_left == 0 {
+        return Ok(principal);
     }
+    let token = grant.token;
+    let acl = Arc::clone(&grant.acl);
+    let entry = opened
+        .tenant
+        .view()
+        .run_once(now, async |rows| {
+            let entry = tree::load(rows, token, now).await?;
+            let mut entry = entry.ok_or_else(Error::no_token)?;
+            entry.uses_left = match entry.uses_left {
+                1 => -1,
+                uses => uses - 1,
+            };
+            tree::update(rows, token, &entry)?;
+            Ok(entry)
+        })
+        .await?;
+    Ok(Principal::Token(Arc::new(Grant { token, entry, acl })))
 }
 
 /// The operation of a verb on a path that does not tell creation from update.

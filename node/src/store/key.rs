@@ -85,6 +85,8 @@ pub enum Table {
     TokenChild = 25,
     /// Tokens by hour of expiry, for the sweeper.
     TokenExpiry = 26,
+    /// Removed mounts by hour of removal, for the sweeper.
+    RetiredMount = 27,
 
     // Of any scope above the store's.
     /// Sibling names under one directory.

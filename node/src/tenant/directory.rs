@@ -80,9 +80,15 @@ impl Tenants {
         };
         let mut index = Index::default();
         for addon in registry::list(tenants.store.as_ref()).await? {
-            let tenant = Arc::new(tenants.start(addon.clone()).await?);
-            tenant.refresh(tenants.store.as_ref(), addon).await?;
-            index.insert(tenant);
+            let id = addon.id;
+            match tenants.start(addon).await {
+                Ok(tenant) => index.insert(Arc::new(tenant)),
+                // Damage to one add-on's rows must not keep the others from being served.
+                Err(Error::Corrupt(what)) => {
+                    tracing::error!(%id, what, "an add-on is left out");
+                }
+                Err(error) => return Err(error),
+            }
         }
         tenants.index.store(Arc::new(index));
         Ok(tenants)
@@ -98,10 +104,12 @@ impl Tenants {
         match registry::find(self.store.as_ref(), &id.to_string()).await {
             Ok(addon) => {
                 let tenant = match known {
-                    Some(tenant) => tenant,
-                    None => Arc::new(self.start(addon.clone()).await?),
+                    Some(tenant) => {
+                        tenant.refresh(self.store.as_ref(), addon).await?;
+                        tenant
+                    }
+                    None => Arc::new(self.start(addon).await?),
                 };
-                tenant.refresh(self.store.as_ref(), addon).await?;
                 self.index.rcu(|index| {
                     let mut index = Index::clone(index);
                     index.insert(Arc::clone(&tenant));
@@ -167,6 +175,8 @@ impl Tenants {
             settings: self.settings.seal,
         };
         let seal = SealHandle::start(&self.settings.keepers, parts).await?;
-        Tenant::new(addon, seal, opened)
+        let tenant = Tenant::new(addon.clone(), seal, opened)?;
+        tenant.refresh(self.store.as_ref(), addon).await?;
+        Ok(tenant)
     }
 }

@@ -4,6 +4,7 @@
 //! when the round's read was *sent*: up to that moment this node's caches are known to agree with the store. A cache that
 //! was not confirmed within `staleness_max` serves nothing ([`Freshness::require`]).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -23,6 +24,9 @@ use crate::store::{Stamp, Store};
 
 /// How many changes are read in one go.
 const PAGE_CHANGES: usize = 1000;
+
+/// How long changes are kept at least: thousands of rounds.
+const KEEP_CHANGES: Duration = Duration::from_secs(3600);
 
 /// Requests for a round that may wait. They are coalesced by [`Freshness::require`], so few ever do.
 const MAILBOX: usize = 64;
@@ -47,8 +51,11 @@ impl Freshness {
 
     /// Whether a cached grant may be served now.
     pub fn is_fresh(&self) -> bool {
-        let confirmed = Duration::from_nanos(self.confirmed_ns.load(Ordering::Acquire));
-        self.clock.since_boot().saturating_sub(confirmed) <= self.staleness_max
+        self.clock.since_boot().saturating_sub(self.confirmed()) <= self.staleness_max
+    }
+
+    fn confirmed(&self) -> Duration {
+        Duration::from_nanos(self.confirmed_ns.load(Ordering::Acquire))
     }
 
     /// Makes sure that caches are good, by a round of the feed if need be.
@@ -59,8 +66,10 @@ impl Freshness {
         if self.is_fresh() {
             return Ok(());
         }
+        let asked = self.clock.since_boot();
         ask(feed, CatchUp).await??;
-        if self.is_fresh() {
+        // A round that began after this request is good enough for it, however long it took.
+        if self.confirmed() >= asked || self.is_fresh() {
             return Ok(());
         }
         Err(Error::Unavailable(
@@ -81,6 +90,8 @@ pub struct ChangeFeed {
     tenants: Arc<Tenants>,
     freshness: Arc<Freshness>,
     seen: Stamp,
+    /// What was seen when changes were last forgotten, and when that was, since boot.
+    mark: (Stamp, Duration),
 }
 
 /// Asks for a round now. The answer comes after it.
@@ -99,6 +110,7 @@ impl ChangeFeed {
         arbiter: &ArbiterHandle,
     ) -> Addr<Self> {
         let feed = Self {
+            mark: (seen, clock.since_boot()),
             store,
             clock,
             tenants,
@@ -115,12 +127,10 @@ impl ChangeFeed {
         let pause = self.freshness.staleness_max / 2;
         context.spawn(
             async move {
-                // A store that is down answers at once, again and again; the pause keeps that from spinning.
-                if !matches!(
-                    tokio::time::timeout(pause, store.wait_for_change(seen)).await,
-                    Ok(Ok(()))
-                ) {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
+                let waited = tokio::time::timeout(pause, store.wait_for_change(seen)).await;
+                if matches!(waited, Ok(Err(_))) {
+                    // A store that is down says so at once, again and again.
+                    tokio::time::sleep(pause).await;
                 }
             }
             .into_actor(self)
@@ -128,6 +138,7 @@ impl ChangeFeed {
                 let round = feed.round();
                 context.wait(round.into_actor(feed).map(|result, feed, context| {
                     feed.finish(result);
+                    feed.trim(context);
                     feed.watch(context);
                 }));
             }),
@@ -144,9 +155,15 @@ impl ChangeFeed {
             loop {
                 let started = clock.since_boot();
                 let changes = store.changes_after(seen, PAGE_CHANGES).await?;
+                // What is read again is read as it is now, so once for a page is enough.
+                let mut done = HashSet::new();
                 for change in &changes {
-                    apply(&tenants, &change.record).await?;
-                    seen = change.stamp;
+                    if done.insert(change.record.as_slice()) {
+                        apply(&tenants, &change.record).await?;
+                    }
+                }
+                if let Some(last) = changes.last() {
+                    seen = last.stamp;
                 }
                 if changes.len() < PAGE_CHANGES {
                     return Ok((seen, started));
@@ -167,6 +184,25 @@ impl ChangeFeed {
                 Some(error)
             }
         }
+    }
+
+    /// Once in a while, forgets what was seen a while ago: every node reads a change within seconds or not at all.
+    fn trim(&mut self, context: &mut Context<Self>) {
+        let now = self.clock.since_boot();
+        let (seen_then, then) = self.mark;
+        if now.saturating_sub(then) < KEEP_CHANGES {
+            return;
+        }
+        self.mark = (self.seen, now);
+        let store = Arc::clone(&self.store);
+        context.spawn(
+            async move {
+                if let Err(error) = store.trim_changes(seen_then).await {
+                    tracing::warn!(%error, "old changes could not be forgotten");
+                }
+            }
+            .into_actor(self),
+        );
     }
 }
 
@@ -194,14 +230,35 @@ impl Handler<CatchUp> for ChangeFeed {
     }
 }
 
+/// Applies one change. Trouble with one add-on is its own: the feed goes on, and the add-on is closed rather than served
+/// from a state that is out of date.
+///
+/// # Errors
+/// What the store says, when it does not answer; the change comes up again in the next round.
 async fn apply(tenants: &Tenants, record: &[u8]) -> Result<(), Error> {
-    let (id, facet) = Facet::decode(record)?;
-    if facet == Facet::AddOn {
-        return tenants.renew(id).await;
-    }
-    let opened = tenants.by_id(id).and_then(|tenant| tenant.opened());
-    match opened {
-        Some(opened) => opened.tenant.apply(facet).await,
-        None => Ok(()),
+    let (id, facet) = match Facet::decode(record) {
+        Ok(change) => change,
+        Err(error) => {
+            tracing::error!(%error, "a change is left out");
+            return Ok(());
+        }
+    };
+    let tenant = tenants.by_id(id);
+    let opened = tenant.as_ref().and_then(|tenant| tenant.opened());
+    let applied = match (facet, opened) {
+        (Facet::AddOn, _) => tenants.renew(id).await,
+        (_, Some(opened)) => opened.tenant.apply(facet).await,
+        (_, None) => Ok(()),
+    };
+    match (applied, tenant) {
+        (Ok(()), _) => Ok(()),
+        (Err(error @ (Error::Unavailable(_) | Error::Conflict)), _) => Err(error),
+        (Err(error), tenant) => {
+            tracing::error!(%id, %error, "an add-on is closed");
+            if let Some(tenant) = tenant {
+                tenant.close();
+            }
+            Ok(())
+        }
     }
 }

@@ -50,7 +50,7 @@ impl Gate for TenantGate {
         let view = View::new(Arc::clone(&self.store), Arc::new(unsealed), scope);
         let tenant = OpenTenant::load(view, self.tag, self.limits, self.keepers.clone()).await?;
         let tenant = Arc::new(tenant);
-        let keeper = TenantKeeper::new(Arc::clone(&tenant), Arc::clone(&self.clock));
+        let keeper = TenantKeeper::new(&tenant, Arc::clone(&self.clock));
         let keeper = TenantKeeper::start_in_arbiter(&self.keepers, |_| keeper);
         self.opened.store(Some(Arc::new(Opened { tenant, keeper })));
         Ok(())
@@ -67,5 +67,79 @@ impl Gate for TenantGate {
 
     fn close(&self) {
         self.opened.store(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use actix::Arbiter;
+
+    use super::*;
+    use crate::barrier::testing::addon;
+    use crate::clock::{SystemClock, Timestamp};
+    use crate::engines::{Call, Verb};
+    use crate::fields::Fields;
+    use crate::tenant::keeper::{Change, apply};
+
+    const LIMITS: LifetimeLimits = LifetimeLimits {
+        default_ttl_s: 100,
+        max_ttl_s: 100,
+    };
+
+    fn gate(store: Arc<dyn Store>) -> TenantGate {
+        TenantGate {
+            opened: Arc::new(ArcSwapOption::empty()),
+            store,
+            tag: [7; 8],
+            limits: LIMITS,
+            keepers: Arbiter::current(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    #[actix::test]
+    async fn closing_leaves_no_key_in_memory() {
+        let (store, unsealed) = addon().await;
+        let gate = gate(Arc::clone(&store));
+        let scope = Scope::Tenant(unsealed.tenant());
+        let view = View::new(store, Arc::new(unsealed), scope);
+        view.run(async |rows| gate.found(rows).await.map(drop))
+            .await
+            .unwrap();
+        let unsealed = Arc::clone(view.unsealed());
+        drop(view);
+        let unsealed = Arc::into_inner(unsealed).unwrap();
+        gate.open(unsealed).await.unwrap();
+
+        let opened = gate.opened.load_full().unwrap();
+        let keys = Arc::downgrade(opened.tenant.view().unsealed());
+        // A transit key in a cache, and a change through the keeper: whatever may hold on to keys.
+        let (mounted, path) = opened.tenant.route("transit/keys/k").unwrap();
+        let fields = Fields::default();
+        let call = Call {
+            verb: Verb::Write,
+            path,
+            fields: &fields,
+            content_type: None,
+            token: None,
+            now: Timestamp(0),
+        };
+        mounted.engine.handle(&call).await.unwrap();
+        apply(&opened.keeper, Change::Disable("secret/".to_owned()))
+            .await
+            .unwrap();
+        assert!(keys.upgrade().is_some());
+
+        drop((opened, mounted));
+        gate.close();
+        for _ in 0..100 {
+            if keys.upgrade().is_none() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{} owners still hold the keys", keys.strong_count());
     }
 }

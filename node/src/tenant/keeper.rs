@@ -4,10 +4,12 @@
 //! a full one is answered with 503, so a flood of changes cannot pile up in memory. It also sweeps: every
 //! [`SWEEP_INTERVAL`] it removes the rows of tokens that ended and the traces of operations that are long done.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use actix::{Actor, Addr, AsyncContext, AtomicResponse, Context, Handler, Message, WrapFuture};
+use actix::{
+    Actor, ActorContext, Addr, AsyncContext, AtomicResponse, Context, Handler, Message, WrapFuture,
+};
 use tokio::sync::oneshot;
 
 use super::mount::{EngineKind, MAX_MOUNTS, Mount, refuse_conflict};
@@ -20,7 +22,8 @@ use crate::barrier::Rows;
 use crate::clock::{Clock, Timestamp};
 use crate::engines::kv::plain::delete_cubbyhole;
 use crate::error::Error;
-use crate::store::key::{Pseudonym, Table};
+use crate::id::MountId;
+use crate::store::key::{Part, Pseudonym, Scope, Table};
 
 /// Changes that may wait. Each is a store transaction of about a millisecond, so a full mailbox is a tenth of a second.
 pub const MAILBOX: usize = 128;
@@ -34,19 +37,22 @@ const SWEEP_BATCH: usize = 200;
 /// How long traces of operations in doubt are kept: far longer than any client retries.
 const TRACE_HOURS: u64 = 24;
 
-/// The actor.
+/// The actor. It does not keep the add-on open: an actor with a timer outlives its last address, and keys must not
+/// outlive a seal.
 pub struct TenantKeeper {
-    tenant: Arc<OpenTenant>,
+    tenant: Weak<OpenTenant>,
     clock: Arc<dyn Clock>,
 }
 
+/// How a mount is to be different.
+pub type Tuning = Box<dyn Fn(&mut Mount) -> Result<(), Error> + Send>;
+
 /// One change.
-#[derive(Debug)]
 pub enum Change {
     /// Adds a mount.
     Enable(Mount),
-    /// Replaces the row of the mount with this id.
-    Tune(Mount),
+    /// Changes the mount with this id as it stands when its turn comes, so that two changes do not undo each other.
+    Tune(MountId, Tuning),
     /// Removes the mount at this path with all its data. One that is not there is no error.
     Disable(String),
     /// Writes a policy, known to parse.
@@ -74,8 +80,11 @@ pub async fn apply(keeper: &Addr<TenantKeeper>, change: Change) -> Result<(), Er
 
 impl TenantKeeper {
     /// The keeper of an open add-on.
-    pub fn new(tenant: Arc<OpenTenant>, clock: Arc<dyn Clock>) -> Self {
-        Self { tenant, clock }
+    pub fn new(tenant: &Arc<OpenTenant>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            tenant: Arc::downgrade(tenant),
+            clock,
+        }
     }
 }
 
@@ -85,7 +94,10 @@ impl Actor for TenantKeeper {
     fn started(&mut self, context: &mut Self::Context) {
         context.set_mailbox_capacity(MAILBOX);
         context.run_interval(SWEEP_INTERVAL, |keeper, context| {
-            let tenant = Arc::clone(&keeper.tenant);
+            let Some(tenant) = keeper.tenant.upgrade() else {
+                context.stop();
+                return;
+            };
             let now = keeper.clock.now();
             context.wait(
                 async move {
@@ -103,31 +115,35 @@ impl Handler<Apply> for TenantKeeper {
     type Result = AtomicResponse<Self, ()>;
 
     fn handle(&mut self, Apply(change, reply): Apply, _: &mut Self::Context) -> Self::Result {
-        let tenant = Arc::clone(&self.tenant);
+        let tenant = self.tenant.upgrade();
+        let now = self.clock.now();
         AtomicResponse::new(Box::pin(
             async move {
+                let done = match tenant {
+                    Some(tenant) => perform(&tenant, change, now).await,
+                    None => Err(Error::Sealed),
+                };
                 // Whoever asked may have gone; the change is made all the same.
-                let _ = reply.send(perform(&tenant, change).await);
+                let _ = reply.send(done);
             }
             .into_actor(self),
         ))
     }
 }
 
-async fn perform(tenant: &OpenTenant, change: Change) -> Result<(), Error> {
+async fn perform(tenant: &OpenTenant, change: Change, now: Timestamp) -> Result<(), Error> {
     match change {
         Change::Enable(mount) => change_mounts(tenant, |mounts| enable(mounts, &mount)).await,
-        Change::Tune(mount) => {
+        Change::Tune(id, tuning) => {
             change_mounts(tenant, |mounts| {
                 mounts
                     .iter_mut()
-                    .filter(|row| row.id == mount.id)
-                    .for_each(|row| row.clone_from(&mount));
-                Ok(())
+                    .filter(|mount| mount.id == id)
+                    .try_for_each(|mount| tuning(mount))
             })
             .await
         }
-        Change::Disable(path) => disable(tenant, &path).await,
+        Change::Disable(path) => disable(tenant, &path, now).await,
         Change::WritePolicy(name, text) => {
             tenant
                 .view()
@@ -179,33 +195,68 @@ async fn change_mounts(
     tenant: &OpenTenant,
     mut change: impl FnMut(&mut Vec<Mount>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mounts = tenant
+    let (mounts, stamp) = tenant
         .view()
-        .run(async |rows| {
+        .run_stamped(async |rows| {
             let mut mounts = read_mounts(rows).await?;
             change(&mut mounts)?;
             write_mounts(rows, &mounts)?;
             Ok(mounts)
         })
         .await?;
-    tenant.publish_mounts(&mounts)
+    tenant.publish_mounts(&mounts, stamp)
 }
 
-async fn disable(tenant: &OpenTenant, path: &str) -> Result<(), Error> {
-    let mounts = tenant
+/// Removes a mount with its rows. Requests under way may still write rows for a moment that nobody will ever read; the
+/// mount is remembered as retired, so that the sweep removes those too.
+async fn disable(tenant: &OpenTenant, path: &str, now: Timestamp) -> Result<(), Error> {
+    // By its id: a commit in doubt is run again, and by then there may be another mount at the path.
+    let id = match tenant.mounts().get(path) {
+        Some(mounted) => mounted.mount.id,
+        None => return Ok(()),
+    };
+    let address = [
+        Part::Number(hour(now)),
+        Part::Name(Pseudonym(*id.as_bytes())),
+    ];
+    let (mounts, stamp) = tenant
         .view()
-        .run(async |rows| {
+        .run_stamped(async |rows| {
             let mut mounts = read_mounts(rows).await?;
-            if let Some(position) = mounts.iter().position(|mount| mount.path == path) {
-                let mount = mounts.remove(position);
-                rows.of(mount_scope(tenant.view(), &mount))
-                    .delete_everything();
-                write_mounts(rows, &mounts)?;
-            }
+            mounts.retain(|mount| mount.id != id);
+            rows.of(Scope::Mount(tenant.view().unsealed().tenant(), id))
+                .delete_everything();
+            rows.put(Table::RetiredMount, &address, &[])?;
+            write_mounts(rows, &mounts)?;
             Ok(mounts)
         })
         .await?;
-    tenant.publish_mounts(&mounts)
+    tenant.publish_mounts(&mounts, stamp)
+}
+
+/// Removes what was written to mounts after they were removed, an hour later: no request takes that long.
+async fn clear_retired_mounts(tenant: &OpenTenant, now: Timestamp) -> Result<(), Error> {
+    let this_hour = hour(now);
+    tenant
+        .view()
+        .run(async |rows| {
+            let retired = rows
+                .scan(Table::RetiredMount, &[], None, SWEEP_BATCH)
+                .await?;
+            for (address, _) in retired {
+                let [Part::Number(retired_hour), Part::Name(id)] = address.as_slice() else {
+                    return Err(Error::Corrupt("a retired mount's row".into()));
+                };
+                if retired_hour + 1 < this_hour {
+                    let mount = MountId::from_bytes(id.0);
+                    rows.of(Scope::Mount(tenant.view().unsealed().tenant(), mount))
+                        .delete_everything();
+                    rows.delete(Table::RetiredMount, &address);
+                }
+            }
+            Ok(())
+        })
+        .await
 }
 
 /// Revokes tokens with their descendants, in as many transactions as it takes.
@@ -254,17 +305,22 @@ async fn sweep(tenant: &OpenTenant, now: Timestamp) -> Result<(), Error> {
             break;
         }
     }
-    let hour = u64::try_from(now.unix_seconds() / 3600).unwrap_or(0);
+    clear_retired_mounts(tenant, now).await?;
     let mounts = tenant.mounts();
+    let bound = hour(now).saturating_sub(TRACE_HOURS);
     tenant
         .view()
         .run(async |rows| {
-            rows.delete_numbers_before(Table::Idempotency, hour.saturating_sub(TRACE_HOURS));
+            rows.delete_numbers_before(Table::Idempotency, bound);
             for mounted in mounts.iter() {
                 rows.of(mount_scope(tenant.view(), &mounted.mount))
-                    .delete_numbers_before(Table::Idempotency, hour.saturating_sub(TRACE_HOURS));
+                    .delete_numbers_before(Table::Idempotency, bound);
             }
             Ok(())
         })
         .await
+}
+
+fn hour(now: Timestamp) -> u64 {
+    u64::try_from(now.unix_seconds() / 3600).unwrap_or(0)
 }

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
+use self::access::Grant;
 use self::gate::Opened;
 use self::principal::Principal;
 use self::registry::AddOn;
@@ -98,6 +99,12 @@ impl Tenant {
         self.opened().ok_or(Error::Sealed)
     }
 
+    /// Drops the add-on's keys on this node, because what is known of it cannot be trusted any more. The seal still says
+    /// unsealed; giving shares, or sealing, brings the two together again.
+    fn close(&self) {
+        self.opened.store(None);
+    }
+
     /// Whether `opened` is still what the add-on is: false once it was sealed, even if it was unsealed again since.
     pub fn is_still(&self, opened: &Arc<Opened>) -> bool {
         self.opened
@@ -122,18 +129,8 @@ impl Tenant {
         else {
             return Ok(None);
         };
-        let addon = self.addon.load();
-        let current_epoch = match role {
-            Role::Root => addon.root_token_epoch,
-            Role::User => addon.user_token_epoch,
-        };
-        let revoked = self.revoked.load();
-        let is_revoked = !revoked.is_empty()
-            && biscuit
-                .revocation_ids()
-                .iter()
-                .any(|id| revoked.contains(&revocation_part(id)));
-        if tenant != addon.id || token_epoch != current_epoch || is_revoked {
+        let revocations = biscuit.revocation_ids().iter().map(revocation_part);
+        if tenant != self.id() || self.is_void(role, token_epoch, revocations) {
             return Ok(None);
         }
         Ok(Some(Principal::Biscuit {
@@ -148,12 +145,40 @@ impl Tenant {
     /// # Errors
     /// What the store says.
     pub async fn token_principal(
+        &self,
         opened: &Opened,
         text: &str,
         now: Timestamp,
     ) -> Result<Option<Principal>, Error> {
         let grant = opened.tenant.access().grant(text, now).await?;
-        Ok(grant.map(Principal::Token))
+        Ok(grant
+            .filter(|grant| !self.is_orphaned_of_its_biscuit(grant))
+            .map(Principal::Token))
+    }
+
+    /// Whether the Biscuit that a token descends from is void, and the token with it.
+    fn is_orphaned_of_its_biscuit(&self, grant: &Grant) -> bool {
+        grant.entry.origin.as_ref().is_some_and(|origin| {
+            let revocations = origin.revocations.iter().copied();
+            self.is_void(origin.role, origin.token_epoch, revocations)
+        })
+    }
+
+    /// Whether a Biscuit is void: of another epoch than the role's now, or with a block that was revoked.
+    fn is_void(
+        &self,
+        role: Role,
+        token_epoch: u64,
+        mut revocations: impl Iterator<Item = Pseudonym>,
+    ) -> bool {
+        let addon = self.addon.load();
+        let current_epoch = match role {
+            Role::Root => addon.root_token_epoch,
+            Role::User => addon.user_token_epoch,
+        };
+        let revoked = self.revoked.load();
+        token_epoch != current_epoch
+            || (!revoked.is_empty() && revocations.any(|part| revoked.contains(&part)))
     }
 
     /// Voids a Biscuit, and what was narrowed from it, for good.

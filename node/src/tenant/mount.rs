@@ -16,7 +16,7 @@ pub const MAX_MOUNTS: usize = 1000;
 const MAX_PATH_BYTES: usize = 256;
 
 /// First path segments that engines cannot be mounted on.
-const RESERVED: [&str; 5] = ["sys", "auth", "cubbyhole", "identity", "audit"];
+const RESERVED: [&str; 6] = ["sys", "auth", "cubbyhole", "identity", "audit", "conclave"];
 
 /// Which engine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actix::ArbiterHandle;
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
 use super::access::AccessCache;
 use super::mount::{EngineKind, Mount, MountTable, Mounted};
@@ -16,6 +17,7 @@ use crate::engines::kv::plain::PlainEngine;
 use crate::engines::transit::TransitEngine;
 use crate::error::Error;
 use crate::rng::OsRandom;
+use crate::store::Stamp;
 use crate::store::change::Facet;
 use crate::store::key::{Scope, Table};
 
@@ -29,6 +31,8 @@ pub struct OpenTenant {
     limits: LifetimeLimits,
     keepers: ArbiterHandle,
     mounts: ArcSwap<Mounts>,
+    /// Held while the mounts are replaced: how new those are that are shown.
+    mounts_stamp: Mutex<Stamp>,
     access: AccessCache,
 }
 
@@ -50,6 +54,7 @@ impl OpenTenant {
             limits,
             keepers,
             mounts: ArcSwap::from_pointee(Mounts::new([])),
+            mounts_stamp: Mutex::default(),
         };
         open.reload_mounts().await?;
         Ok(open)
@@ -93,15 +98,24 @@ impl OpenTenant {
     /// # Errors
     /// What the store says.
     pub async fn reload_mounts(&self) -> Result<(), Error> {
-        let rows = self.view.run(async |rows| read_mounts(rows).await).await?;
-        self.publish_mounts(&rows)
+        let (rows, stamp) = self
+            .view
+            .run_stamped(async |rows| read_mounts(rows).await)
+            .await?;
+        self.publish_mounts(&rows, stamp)
     }
 
-    /// Makes these the mounts.
+    /// Makes these the mounts, as they stood at `stamp`. Readers and writers of the table may come in any order; what
+    /// is older than what is shown already is ignored.
     ///
     /// # Errors
     /// What an engine says of its mount's options.
-    pub fn publish_mounts(&self, rows: &[Mount]) -> Result<(), Error> {
+    pub fn publish_mounts(&self, rows: &[Mount], stamp: Stamp) -> Result<(), Error> {
+        let mut shown = self.mounts_stamp.lock();
+        if stamp < *shown {
+            return Ok(());
+        }
+        *shown = stamp;
         let old = self.mounts.load();
         let is_known = |mount: &Mount| {
             old.get(&mount.path)

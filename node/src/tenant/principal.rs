@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::access::Grant;
+use super::revocation_part;
 use crate::auth::acl::{Acl, Operation, requires_sudo};
-use crate::auth::biscuit::{RequestFacts, Role, VerifiedBiscuit};
+use crate::auth::biscuit::{Identity, RequestFacts, Role, VerifiedBiscuit};
+use crate::auth::token::entry::Origin;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::fields::Fields;
@@ -106,6 +108,35 @@ impl Principal {
         match self {
             Self::Biscuit { .. } => None,
             Self::Token(grant) => Some(grant.token),
+        }
+    }
+
+    /// Whether it is a Biscuit that its holder narrowed.
+    pub fn is_narrowed(&self) -> bool {
+        match self {
+            Self::Biscuit { biscuit, .. } => biscuit.has_checks(),
+            Self::Token(_) => false,
+        }
+    }
+
+    /// The Biscuit that the caller's token is or descends from.
+    pub fn origin(&self) -> Option<Origin> {
+        match self {
+            Self::Token(grant) => grant.entry.origin.clone(),
+            Self::Biscuit { biscuit, .. } => match biscuit.identity() {
+                Identity::Operator => None,
+                Identity::Addon {
+                    role, token_epoch, ..
+                } => Some(Origin {
+                    role,
+                    token_epoch,
+                    revocations: biscuit
+                        .revocation_ids()
+                        .iter()
+                        .map(revocation_part)
+                        .collect(),
+                }),
+            },
         }
     }
 

@@ -128,13 +128,14 @@ pub async fn find(store: &dyn Store, id_or_name: &str) -> Result<AddOn, Error> {
 /// # Errors
 /// [`Error::NotFound`] when there is none.
 pub async fn delete(store: &dyn Store, id_or_name: &str) -> Result<AddOn, Error> {
-    let (addon, _) = transact(store, async |transaction, _| {
-        let addon = find_in(transaction, id_or_name).await?;
+    // By the id found first: a commit in doubt is run again, and then there is nothing to find any more.
+    let addon = find(store, id_or_name).await?;
+    transact(store, async |transaction, _| {
         transaction.clear(&id_key(addon.id));
         transaction.clear(&name_key(&addon.name));
         transaction.clear_range(&KeyRange::scope(Scope::Tenant(addon.id)));
         transaction.append_change(&Facet::AddOn.encode(addon.id));
-        Ok(addon)
+        Ok(())
     })
     .await?;
     Ok(addon)
@@ -155,13 +156,16 @@ pub async fn rotate_tokens(
     let before = find(store, id_or_name).await?;
     let (addon, _) = transact(store, async |transaction, _| {
         let mut addon = find_in(transaction, &before.id.to_string()).await?;
-        if root {
-            addon.root_token_epoch = addon.root_token_epoch.max(before.root_token_epoch + 1);
-        }
-        if user {
-            addon.user_token_epoch = addon.user_token_epoch.max(before.user_token_epoch + 1);
-        }
-        if root && user {
+        let raise = |wanted: bool, epoch: &mut u64, before: u64| {
+            let rises = wanted && *epoch <= before;
+            if rises {
+                *epoch = before + 1;
+            }
+            rises
+        };
+        let root_rises = raise(root, &mut addon.root_token_epoch, before.root_token_epoch);
+        let user_rises = raise(user, &mut addon.user_token_epoch, before.user_token_epoch);
+        if root_rises && user_rises {
             let revoked = KeyRange::rows(Scope::Tenant(addon.id), Table::RevokedBiscuit, &[]);
             transaction.clear_range(&revoked);
         }
@@ -200,8 +204,12 @@ async fn list_in(transaction: &mut dyn Transaction) -> Result<Vec<AddOn>, Error>
     let mut addons = Vec::new();
     loop {
         let page = transaction.range(&range, PAGE_ROWS, false).await?;
-        for (_, row) in &page {
-            addons.push(decode(row)?);
+        for (key, row) in &page {
+            match decode(row) {
+                Ok(addon) => addons.push(addon),
+                // One damaged row must not take the others down.
+                Err(error) => tracing::error!(%error, ?key, "an add-on is left out"),
+            }
         }
         match page.last() {
             Some((last, _)) if page.len() == PAGE_ROWS => {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::entry::{LifetimeLimits, TokenEntry, expiry, granted_ttl_s};
+use super::entry::{LifetimeLimits, Origin, TokenEntry, expiry, granted_ttl_s};
 use super::id;
 use super::tree::MAX_DEPTH;
 use crate::clock::Timestamp;
@@ -54,6 +54,10 @@ pub struct Maker<'a> {
     pub orphan: bool,
     /// Whether its own uses are counted; such a token makes no others.
     pub is_limited: bool,
+    /// Whether it is a Biscuit with checks of its own. They would not bind what it makes, so it makes nothing.
+    pub is_narrowed: bool,
+    /// The Biscuit it is or descends from.
+    pub origin: Option<Origin>,
 }
 
 /// A token about to be stored.
@@ -82,6 +86,11 @@ pub fn decide(
     if maker.is_limited {
         return Err(Error::bad_request(
             "restricted use token cannot generate child tokens",
+        ));
+    }
+    if maker.is_narrowed {
+        return Err(Error::bad_request(
+            "a narrowed token cannot make tokens, because they would not be narrowed",
         ));
     }
     require_service_type(fields)?;
@@ -130,6 +139,7 @@ pub fn decide(
         last_renewal: None,
         parent,
         depth,
+        origin: maker.origin.clone(),
     };
     let warnings = capped
         .then(|| {
@@ -303,6 +313,8 @@ mod tests {
             is_privileged: privileged || root,
             orphan: false,
             is_limited: false,
+            is_narrowed: false,
+            origin: None,
         };
         let fields = Fields::from_json(body.as_bytes()).unwrap();
         decide(
@@ -351,6 +363,27 @@ mod tests {
         }
         assert_eq!(entry(r#"{"no_parent":true}"#, true, false).parent, None);
         assert_eq!(entry("", true, false).parent, Some(Pseudonym([1; 16])));
+    }
+
+    #[test]
+    fn limited_and_narrowed_tokens_make_none() {
+        for (is_limited, is_narrowed) in [(true, false), (false, true)] {
+            let maker = Maker {
+                token: None,
+                policies: &["root".to_owned()],
+                depth: 0,
+                is_root: true,
+                is_privileged: true,
+                orphan: false,
+                is_limited,
+                is_narrowed,
+                origin: None,
+            };
+            let fields = Fields::default();
+            let now = Timestamp(0);
+            let made = decide(&fields, &maker, "p", [9; 8], LIMITS, &OsRandom, now);
+            assert!(made.is_err());
+        }
     }
 
     #[test]

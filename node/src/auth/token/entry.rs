@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::auth::biscuit::Role;
 use crate::clock::Timestamp;
 use crate::store::key::Pseudonym;
 
@@ -15,6 +16,18 @@ pub struct LifetimeLimits {
     pub default_ttl_s: i64,
     /// Seconds that no token outlives without `period`.
     pub max_ttl_s: i64,
+}
+
+/// The Biscuit that a token descends from. The token is void when that Biscuit is: it must not outlive its revocation.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Origin {
+    /// Root or user.
+    pub role: Role,
+    /// The add-on's token epoch for that role.
+    pub token_epoch: u64,
+    /// Where its revocations would be filed.
+    #[serde(with = "pseudonym_text::list")]
+    pub revocations: Vec<Pseudonym>,
 }
 
 /// A service token as stored. The token itself is not in it: rows sit at its pseudonym.
@@ -51,6 +64,8 @@ pub struct TokenEntry {
     pub parent: Option<Pseudonym>,
     /// How many ancestors it has.
     pub depth: u32,
+    /// The Biscuit that made it, or its first ancestor.
+    pub origin: Option<Origin>,
 }
 
 impl TokenEntry {
@@ -72,6 +87,7 @@ impl TokenEntry {
             last_renewal: None,
             parent: None,
             depth: 0,
+            origin: None,
         }
     }
 
@@ -168,12 +184,40 @@ mod pseudonym_text {
         deserializer: D,
     ) -> Result<Option<Pseudonym>, D::Error> {
         Option::<String>::deserialize(deserializer)?
-            .map(|text| {
-                let mut bytes = [0; 16];
-                hex::decode_to_slice(text, &mut bytes).map_err(serde::de::Error::custom)?;
-                Ok(Pseudonym(bytes))
-            })
+            .map(|text| parse(&text))
             .transpose()
+    }
+
+    fn parse<E: serde::de::Error>(text: &str) -> Result<Pseudonym, E> {
+        let mut bytes = [0; 16];
+        hex::decode_to_slice(text, &mut bytes).map_err(E::custom)?;
+        Ok(Pseudonym(bytes))
+    }
+
+    pub mod list {
+        //! The same for several.
+
+        use super::{Deserialize, Deserializer, Pseudonym, Serialize, Serializer, parse};
+
+        pub fn serialize<S: Serializer>(
+            pseudonyms: &[Pseudonym],
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            let texts: Vec<String> = pseudonyms
+                .iter()
+                .map(|pseudonym| hex::encode(pseudonym.0))
+                .collect();
+            texts.serialize(serializer)
+        }
+
+        pub fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Vec<Pseudonym>, D::Error> {
+            Vec::<String>::deserialize(deserializer)?
+                .iter()
+                .map(|text| parse(text))
+                .collect()
+        }
     }
 }
 
@@ -203,6 +247,11 @@ mod tests {
             last_renewal: None,
             parent: Some(Pseudonym([3; 16])),
             depth: 1,
+            origin: Some(Origin {
+                role: Role::Root,
+                token_epoch: 4,
+                revocations: vec![Pseudonym([5; 16]), Pseudonym([6; 16])],
+            }),
         }
     }
 

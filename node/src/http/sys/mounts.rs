@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::fields::Fields;
 use crate::http::respond::Answer;
 use crate::http::session::{Session, plain_operation};
+use crate::id::MountId;
 use crate::tenant::keeper::Change;
 use crate::tenant::mount::{EngineKind, Mount, MountConfig, checked_path};
 
@@ -161,17 +162,22 @@ pub async fn list(session: &Session<'_>) -> Result<Answer, Error> {
 pub async fn route(session: &Session<'_>, path: &str) -> Result<Answer, Error> {
     let request = session.request;
     let fields = request.fields()?;
-    session
-        .authorize(plain_operation(request.verb), &fields)
-        .await?;
+    // With or without a slash at the end it is the same mount, so it is the same path to policies.
     let trimmed = path.trim_end_matches('/');
+    session
+        .authorize_path(
+            plain_operation(request.verb),
+            &format!("sys/mounts/{trimmed}"),
+            &fields,
+        )
+        .await?;
     if let Some(path) = trimmed.strip_suffix("/tune") {
         let mount = existing(session, path).ok_or_else(|| {
             Error::bad_request(format!("cannot fetch sysview for path \"{path}/\""))
         })?;
         return match request.verb {
             Verb::Read => tuned(session, &mount),
-            Verb::Write => tune(session, mount, &fields).await,
+            Verb::Write => tune(session, mount.id, fields).await,
             _ => Err(Error::UnsupportedOperation),
         };
     }
@@ -231,7 +237,15 @@ async fn enable(session: &Session<'_>, path: &str, fields: &Fields) -> Result<An
         .into())
 }
 
-async fn tune(session: &Session<'_>, mut mount: Mount, fields: &Fields) -> Result<Answer, Error> {
+async fn tune(session: &Session<'_>, id: MountId, fields: Fields) -> Result<Answer, Error> {
+    let warning = fields.unrecognized(&KNOWN);
+    let tuning = Box::new(move |mount: &mut Mount| retune(mount, &fields));
+    session.change(Change::Tune(id, tuning)).await?;
+    Ok(Reply::empty().with_warning(warning).into())
+}
+
+/// Changes a mount as the parameters say.
+fn retune(mount: &mut Mount, fields: &Fields) -> Result<(), Error> {
     apply_config(&mut mount.config, fields)?;
     if let Some(description) = description(fields)? {
         mount.description = description;
@@ -247,10 +261,7 @@ async fn tune(session: &Session<'_>, mut mount: Mount, fields: &Fields) -> Resul
         }
         check_options(mount.kind, &mount.options)?;
     }
-    session.change(Change::Tune(mount)).await?;
-    Ok(Reply::empty()
-        .with_warning(fields.unrecognized(&KNOWN))
-        .into())
+    Ok(())
 }
 
 /// `GET .../tune`: effective seconds, where `sys/mounts` shows 0 for the default.

@@ -16,7 +16,7 @@ use crate::tenant::keeper::Change;
 /// # Errors
 /// [`Error::Denied`], [`Error::Invalid`] in Vault's words.
 pub async fn route(session: &Session<'_>, name: &str) -> Result<Answer, Error> {
-    let fields = authorized(session).await?;
+    let fields = authorized(session, "sys/policies/acl", name).await?;
     match (name, session.request.verb) {
         ("", Verb::List) => {
             let names = list(session).await?;
@@ -42,7 +42,7 @@ pub async fn route(session: &Session<'_>, name: &str) -> Result<Answer, Error> {
 /// # Errors
 /// As [`route`].
 pub async fn legacy(session: &Session<'_>, name: &str) -> Result<Answer, Error> {
-    let fields = authorized(session).await?;
+    let fields = authorized(session, "sys/policy", name).await?;
     match (name, session.request.verb) {
         ("", Verb::Read | Verb::List) => {
             let names = list(session).await?;
@@ -63,11 +63,16 @@ pub async fn legacy(session: &Session<'_>, name: &str) -> Result<Answer, Error> 
     }
 }
 
-async fn authorized(session: &Session<'_>) -> Result<Fields, Error> {
+/// Policies are looked at for the name as it is stored: `ADMIN` must not slip past a rule about `admin`.
+async fn authorized(session: &Session<'_>, folder: &str, name: &str) -> Result<Fields, Error> {
     let fields = session.request.fields()?;
-    session
-        .authorize(plain_operation(session.request.verb), &fields)
-        .await?;
+    let operation = plain_operation(session.request.verb);
+    if name.is_empty() {
+        session.authorize(operation, &fields).await?;
+    } else {
+        let path = format!("{folder}/{}", name.to_lowercase());
+        session.authorize_path(operation, &path, &fields).await?;
+    }
     Ok(fields)
 }
 

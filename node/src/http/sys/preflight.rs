@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::fields::Fields;
 use crate::http::request::Request;
 use crate::http::respond::Answer;
-use crate::http::session::{Credential, Session, tenant_of};
+use crate::http::session::{Credential, Session, is_default, tenant_of};
 use crate::node::Node;
 use crate::tenant::mount::Mount;
 use crate::tenant::principal::Principal;
@@ -30,6 +30,9 @@ struct Visible<T> {
 /// [`Error::Denied`] for an unknown add-on.
 pub fn visible_to_all(node: &Node, request: &Request) -> Result<Answer, Error> {
     let tenant = tenant_of(node, request, &Credential::None)?;
+    if !is_default(node, &tenant) {
+        return Err(Error::no_token());
+    }
     let mounts = tenant.opened().map(|opened| opened.tenant.mounts());
     let secret = mounts
         .iter()

@@ -8,13 +8,14 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::auth::acl::Operation;
-use crate::auth::token::id;
 use crate::engines::Reply;
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::http::request::Request;
 use crate::http::respond::Answer;
-use crate::http::session::{Credential, credential, principal, tenant_of};
+use crate::http::session::{
+    Credential, count_use, credential, is_default, is_of, principal, tenant_of,
+};
 use crate::node::Node;
 use crate::seal::{Quorum, SealStatus, Share};
 use crate::secret::Secret;
@@ -52,7 +53,7 @@ struct Status<'a> {
 ///
 /// # Errors
 /// [`Error::Denied`] when the caller names an add-on that it has no token of.
-pub async fn status(node: &Node, request: &Request) -> Result<Answer, Error> {
+pub fn status(node: &Node, request: &Request) -> Result<Answer, Error> {
     let tenant = readable(node, request)?;
     describe(node, &tenant)
 }
@@ -61,7 +62,7 @@ pub async fn status(node: &Node, request: &Request) -> Result<Answer, Error> {
 ///
 /// # Errors
 /// As [`status`].
-pub async fn init_status(node: &Node, request: &Request) -> Result<Answer, Error> {
+pub fn init_status(node: &Node, request: &Request) -> Result<Answer, Error> {
     let tenant = readable(node, request)?;
     let initialized = tenant.seal().status().initialized;
     Answer::bare(StatusCode::OK, &json!({"initialized": initialized}))
@@ -148,12 +149,7 @@ pub async fn seal(node: &Node, request: &Request) -> Result<Answer, Error> {
 /// The add-on, if the caller may see its seal: the default one by anybody, others by whoever has a token of it.
 fn readable(node: &Node, request: &Request) -> Result<Arc<Tenant>, Error> {
     let (tenant, credential) = lenient(node, request)?;
-    let names_it = match &credential {
-        Credential::None => false,
-        Credential::Opaque(text) => id::tag_of(text) == Some(tenant.addon().tag),
-        Credential::Biscuit(biscuit) => tenant.biscuit_principal(biscuit)?.is_some(),
-    };
-    if names_it || is_default(node, &tenant) {
+    if is_default(node, &tenant) || is_of(&tenant, &credential)? {
         return Ok(tenant);
     }
     Err(Error::no_token())
@@ -189,7 +185,10 @@ async fn authorize(
     fields: &Fields,
 ) -> Result<(), Error> {
     let now = node.clock.now();
-    let principal = principal(node, tenant, credential, now).await?;
+    let mut principal = principal(node, tenant, credential, now).await?;
+    if let Some(opened) = tenant.opened() {
+        principal = count_use(&opened, principal, now).await?;
+    }
     principal
         .authorize(&Attempt {
             tenant: tenant.id(),
@@ -200,10 +199,6 @@ async fn authorize(
             now,
         })
         .map(drop)
-}
-
-fn is_default(node: &Node, tenant: &Tenant) -> bool {
-    tenant.addon().name == node.settings.default_addon
 }
 
 fn describe(node: &Node, tenant: &Tenant) -> Result<Answer, Error> {

@@ -15,11 +15,17 @@ use crate::tenant::principal::{Attempt, Principal};
 /// How many bytes of a revocation id stand in as accessor.
 const ACCESSOR_BYTES: usize = 18;
 
-/// Answers `lookup-self` and `revoke-self` for a Biscuit; `None` for other tokens.
+/// Answers `lookup-self` and `revoke-self` for a Biscuit; `None` for other tokens and other paths.
 ///
 /// # Errors
 /// [`Error::Denied`] for a Biscuit that is void or whose checks forbid it.
 pub async fn of_biscuit(node: &Node, request: &Request) -> Result<Option<Answer>, Error> {
+    if !matches!(
+        request.path.as_str(),
+        "auth/token/lookup-self" | "auth/token/revoke-self"
+    ) {
+        return Ok(None);
+    }
     let credential = credential(node, request)?;
     let Credential::Biscuit(biscuit) = &credential else {
         return Ok(None);

@@ -88,6 +88,8 @@ pub async fn create(
         is_privileged: allowed.is_privileged,
         orphan,
         is_limited: own.is_some_and(|grant| grant.entry.uses_left != 0),
+        is_narrowed: session.principal.is_narrowed(),
+        origin: session.principal.origin(),
     };
     let mut made = decide(
         fields,
