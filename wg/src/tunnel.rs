@@ -5,6 +5,10 @@
 //! clock and the system's randomness itself. It panics when a buffer is too small, so every call goes through
 //! [`Scratch`], whose size covers the longest datagram, and longer packets are refused here.
 //!
+//! Limits of boringtun that stay: it keeps preshared keys in memory that is not wiped, and after a restart it accepts old
+//! initiations of a peer once more each, if they are replayed in order; that can push live sessions out, which the next
+//! handshake repairs, but opens nothing.
+//!
 //! What boringtun leaves open is closed here: counters past the protocol's end are refused, a tunnel with keep-alive is
 //! revived for ever and not given up after 90 s, and packets that waited for a handshake are sent as soon as there is a
 //! session, whichever side made it.
@@ -87,6 +91,8 @@ impl From<WireGuardError> for Refusal {
 pub(crate) enum Addressee {
     /// Somebody wants a handshake; [`Identity::initiator`] tells who.
     Initiation,
+    /// The peer with this number, which answers a handshake of ours. Costs as much as an initiation to look at.
+    Response(u32),
     /// The peer with this number; whoever made the datagram holds that peer's keys if it opens.
     Session(u32),
     /// The peer with this number, but anybody on the way could have made it: no proof of where the peer is.
@@ -128,7 +134,7 @@ impl Identity {
         match self.gate.verify_packet(Some(source), datagram, &mut cookie) {
             Ok(Packet::HandshakeInit(_)) => Ok(Addressee::Initiation),
             Ok(Packet::HandshakeResponse(packet)) => {
-                Ok(Addressee::Session(slot(packet.receiver_idx)))
+                Ok(Addressee::Response(slot(packet.receiver_idx)))
             }
             Ok(Packet::PacketCookieReply(packet)) => {
                 Ok(Addressee::CookieReply(slot(packet.receiver_idx)))

@@ -221,7 +221,10 @@ impl Device {
                 let slot = self.slots_by_key.get(&key);
                 (*slot.ok_or(DropReason::UnknownPeer)?, true)
             }
-            Addressee::Session(slot) => (slot, true),
+            Addressee::Response(_) if !self.admission.admits(source.ip()) => {
+                return Err(DropReason::TooManyHandshakes);
+            }
+            Addressee::Response(slot) | Addressee::Session(slot) => (slot, true),
             Addressee::CookieReply(slot) => (slot, false),
         };
         let member = self.members.get_mut(&slot).ok_or(DropReason::Stale)?;

@@ -76,3 +76,24 @@ fn one_place_cannot_make_us_compute_for_ever() {
         60 - computed
     );
 }
+
+#[test]
+fn answers_to_handshakes_count_as_handshakes() {
+    let mut network = Network::mesh(2);
+    network.send(0, 1, b"x");
+    let answer = network
+        .captured
+        .iter()
+        .find(|(_, to, _)| *to == place(0))
+        .cloned();
+    let (from, to, answer) = answer.expect("an answer");
+    for _ in 0..50 {
+        network.datagram(from, to, &answer);
+    }
+    let looked_at = u64::from(HANDSHAKES_PER_PLACE) - 1;
+    assert_eq!(network.drops(0, DropReason::Stale), looked_at);
+    assert_eq!(
+        network.drops(0, DropReason::TooManyHandshakes),
+        50 - looked_at
+    );
+}
