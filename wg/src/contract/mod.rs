@@ -13,10 +13,10 @@ use crate::transport::{Received, SendError, Transport};
 type Node = Arc<dyn Transport>;
 
 /// How long a message is waited for before it is sent again: no transport promises delivery.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// How often a message is sent before the test gives up.
-const TRIES: usize = 20;
+const TRIES: usize = 40;
 
 /// How node `node` of a test is called.
 pub(crate) fn name(node: usize) -> PeerName {
