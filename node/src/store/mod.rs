@@ -82,7 +82,7 @@ pub struct Properties {
     pub doubtful_commits: bool,
     /// The longest value that fits into one row, in bytes.
     pub max_value_bytes: usize,
-    /// How much one transaction may read and write, keys included, in bytes.
+    /// How much one transaction may write, in bytes, the keys of what it reads and writes included.
     pub max_transaction_bytes: usize,
 }
 

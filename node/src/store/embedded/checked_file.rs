@@ -25,25 +25,18 @@
 //! their pages to the disk before the same sync, so a committed page always has its checksum. The used part of block 0
 //! lies in one 512-byte sector, which disks write whole or not at all.
 
-use std::io::{Error, ErrorKind, Result};
+use std::io::Result;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use redb::{BackendError, StorageBackend};
-use sha2::{Digest, Sha256};
 
-const BLOCK: usize = 4096;
-const BLOCK_LENGTH: u64 = BLOCK as u64;
-/// How many checksums fill a block.
-const GROUP: usize = BLOCK / size_of::<u64>();
-
-const MAGIC: &[u8; 16] = b"conclave store 1";
-/// Bytes of redb's header.
-const HEADER: usize = 320;
-/// Bytes of block 0 in use.
-const PREAMBLE: usize = 16 + 8 + 16 + HEADER;
+use super::layout::{
+    BLOCK, BLOCK_LENGTH, GROUP, Header, PREAMBLE, checksum, invalid, logical_length, out_of_range,
+    physical_length, runs, sums_offset,
+};
 
 /// See the module's documentation. Generic over what is below, so that tests can let it fail.
 #[derive(Debug)]
@@ -52,13 +45,6 @@ pub(super) struct CheckedFile<F> {
     header: Mutex<Header>,
     sums: RwLock<Sums>,
     sync_failed: Arc<AtomicBool>,
-}
-
-#[derive(Debug)]
-struct Header {
-    /// The length that redb sees.
-    length: u64,
-    redb: [u8; HEADER],
 }
 
 /// The checksums of blocks 1 and up (as redb counts), at index 0 and up.
@@ -76,7 +62,7 @@ impl<F: StorageBackend> CheckedFile<F> {
     /// cache may show what the disk does not have, and this process must not believe it again.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidData`] for a file that is not one of these, or is damaged or cut short.
+    /// [`InvalidData`](std::io::ErrorKind::InvalidData) for a file that is not one of these, or is damaged or cut short.
     pub(super) fn open(file: F, sync_failed: Arc<AtomicBool>) -> Result<Self> {
         if sync_failed.load(Ordering::Acquire) {
             return Err(invalid(
@@ -84,21 +70,13 @@ impl<F: StorageBackend> CheckedFile<F> {
             ));
         }
         let physical = file.len()?;
-        let mut header = Header {
-            length: 0,
-            redb: [0; HEADER],
+        let (header, sums) = if physical == 0 {
+            (Header::empty(), Sums::default())
+        } else {
+            let header = read_header(&file, physical)?;
+            let sums = read_sums(&file, header.length)?;
+            (header, sums)
         };
-        let mut sums = Sums::default();
-        if physical > 0 {
-            header = read_header(&file, physical)?;
-            if physical < physical_length(header.length) {
-                return Err(invalid("the file is cut short"));
-            }
-            // A crash may leave it longer than its header says, but only by whole blocks.
-            header.length = logical_length(physical)
-                .ok_or_else(|| invalid("something was appended to the file"))?;
-            sums = read_sums(&file, header.length)?;
-        }
         Ok(Self {
             file,
             header: Mutex::new(header),
@@ -108,15 +86,7 @@ impl<F: StorageBackend> CheckedFile<F> {
     }
 
     fn write_header(&self, header: &Header) -> Result<()> {
-        let mut block = [0; PREAMBLE];
-        let (magic, rest) = block.split_at_mut(MAGIC.len());
-        magic.copy_from_slice(MAGIC);
-        let (length, rest) = rest.split_at_mut(8);
-        length.copy_from_slice(&header.length.to_le_bytes());
-        let (sum, redb) = rest.split_at_mut(16);
-        sum.copy_from_slice(&header.sum());
-        redb.copy_from_slice(&header.redb);
-        self.file.write(0, &block)
+        self.file.write(0, &header.encode())
     }
 
     fn write_sums(&self) -> Result<()> {
@@ -129,17 +99,6 @@ impl<F: StorageBackend> CheckedFile<F> {
             }
         }
         Ok(())
-    }
-}
-
-impl Header {
-    fn sum(&self) -> [u8; 16] {
-        let digest = Sha256::new()
-            .chain_update(self.length.to_le_bytes())
-            .chain_update(self.redb);
-        let mut sum = [0; 16];
-        sum.copy_from_slice(digest.finalize().split_at(16).0);
-        sum
     }
 }
 
@@ -260,88 +219,18 @@ impl<F: StorageBackend> StorageBackend for CheckedFile<F> {
     }
 }
 
-/// Consecutive blocks of one group.
-struct Run {
-    /// The index of the first block's checksum.
-    first: usize,
-    /// Where it lies in the file.
-    physical: u64,
-    /// Which of the caller's bytes these are.
-    bytes: std::ops::Range<usize>,
-}
-
-/// Splits whole blocks at the borders of groups.
-fn runs(offset: u64, length: usize) -> Result<Vec<Run>> {
-    if !offset.is_multiple_of(BLOCK_LENGTH) || !length.is_multiple_of(BLOCK) {
-        return Err(out_of_range());
-    }
-    let mut first = usize::try_from(offset / BLOCK_LENGTH - 1).map_err(|_| out_of_range())?;
-    let mut begin = 0;
-    let mut runs = Vec::with_capacity(1);
-    while begin < length {
-        let blocks = (GROUP - first % GROUP).min((length - begin) / BLOCK);
-        let end = begin + blocks * BLOCK;
-        runs.push(Run {
-            first,
-            physical: block_offset(first),
-            bytes: begin..end,
-        });
-        first += blocks;
-        begin = end;
-    }
-    Ok(runs)
-}
-
-/// Where in the file the block with checksum `index` lies.
-fn block_offset(index: usize) -> u64 {
-    sums_offset(index / GROUP) + (1 + (index % GROUP) as u64) * BLOCK_LENGTH
-}
-
-/// Where in the file a group's checksums lie.
-fn sums_offset(group: usize) -> u64 {
-    (1 + group as u64 * (GROUP as u64 + 1)) * BLOCK_LENGTH
-}
-
-/// How long the file is that shows redb `length` bytes.
-fn physical_length(length: u64) -> u64 {
-    let blocks = length.div_ceil(BLOCK_LENGTH).saturating_sub(1);
-    (1 + blocks + blocks.div_ceil(GROUP as u64)) * BLOCK_LENGTH
-}
-
-/// What redb sees of a file of `physical` bytes; `None` if no such file can be.
-fn logical_length(physical: u64) -> Option<u64> {
-    let behind_header = (physical / BLOCK_LENGTH).checked_sub(1)?;
-    let groups = behind_header.div_ceil(GROUP as u64 + 1);
-    let length = (1 + behind_header - groups) * BLOCK_LENGTH;
-    (physical_length(length) == physical).then_some(length)
-}
-
 fn read_header(file: &impl StorageBackend, physical: u64) -> Result<Header> {
-    let mut block = [0; PREAMBLE];
-    let not_ours = || invalid("the file is not a Conclave store");
-    if physical < MAGIC.len() as u64 {
-        return Err(not_ours());
-    }
     let available = usize::try_from(physical).map_or(PREAMBLE, |physical| physical.min(PREAMBLE));
-    file.read(0, block.split_at_mut(available).0)?;
-    let (magic, rest) = block.split_at(MAGIC.len());
-    if magic != MAGIC {
-        return Err(not_ours());
-    }
-    if physical < BLOCK_LENGTH {
+    let mut preamble = vec![0; available];
+    file.read(0, &mut preamble)?;
+    let header = Header::decode(&preamble)?;
+    if physical < physical_length(header.length) {
         return Err(invalid("the file is cut short"));
     }
-    let (length, rest) = rest.split_at(8);
-    let (sum, redb) = rest.split_at(16);
-    let array = |_| invalid("the file's first block is damaged");
-    let header = Header {
-        length: u64::from_le_bytes(length.try_into().map_err(array)?),
-        redb: redb.try_into().map_err(array)?,
-    };
-    if header.sum() != sum {
-        return Err(invalid("the file's first block is damaged"));
-    }
-    Ok(header)
+    // A crash may leave it longer than its header says, but only by whole blocks.
+    let length =
+        logical_length(physical).ok_or_else(|| invalid("something was appended to the file"))?;
+    Ok(Header { length, ..header })
 }
 
 fn read_sums(file: &impl StorageBackend, length: u64) -> Result<Sums> {
@@ -359,23 +248,4 @@ fn read_sums(file: &impl StorageBackend, length: u64) -> Result<Sums> {
         sums.dirty.push(false);
     }
     Ok(sums)
-}
-
-/// The first 8 bytes of a SHA-256 over position and content; the position, so that a block written to the wrong place
-/// is noticed as well. Never 0, which stands for a block that was not written.
-fn checksum(index: usize, block: &[u8]) -> u64 {
-    let digest = Sha256::new()
-        .chain_update((index as u64).to_le_bytes())
-        .chain_update(block);
-    let mut first = [0; 8];
-    first.copy_from_slice(digest.finalize().split_at(8).0);
-    u64::from_le_bytes(first).max(1)
-}
-
-fn invalid(what: &'static str) -> Error {
-    Error::new(ErrorKind::InvalidData, what)
-}
-
-fn out_of_range() -> Error {
-    Error::new(ErrorKind::InvalidInput, "no whole blocks of the file")
 }

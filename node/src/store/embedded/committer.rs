@@ -94,7 +94,7 @@ impl Committer {
         winners
     }
 
-    /// Notes in the log what the next version writes.
+    /// Notes in the log what the next version writes. Change records are left out: transactions do not read them.
     fn remember(&mut self, writes: &WriteBuffer) {
         let version = self.version + 1;
         for (begin, end) in writes.cleared() {

@@ -118,3 +118,65 @@ impl ConflictLog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(key: &[u8]) -> ReadSet {
+        let mut reads = ReadSet::default();
+        reads.point(key);
+        reads
+    }
+
+    fn range(begin: &[u8], end: &[u8]) -> ReadSet {
+        let mut reads = ReadSet::default();
+        reads.range(begin, end);
+        reads
+    }
+
+    #[test]
+    fn only_later_writes_to_what_was_read_conflict() {
+        let mut log = ConflictLog::starting_at(10);
+        log.record_point(11, b"m");
+        log.record_range(12, b"p", b"s");
+        for (reads, conflicts_at_10, conflicts_at_11) in [
+            (point(b"m"), true, false),
+            (point(b"n"), false, false),
+            (point(b"p"), true, true),
+            (point(b"r"), true, true),
+            (point(b"s"), false, false),
+            (range(b"a", b"m"), false, false),
+            (range(b"a", b"n"), true, false),
+            (range(b"s", b"z"), false, false),
+            (range(b"n", b"p"), false, false),
+            (range(b"n", b"q"), true, true),
+            (range(b"q", b"r"), true, true),
+        ] {
+            assert_eq!(log.conflicts(&reads, 10), conflicts_at_10);
+            assert_eq!(log.conflicts(&reads, 11), conflicts_at_11);
+            assert!(!log.conflicts(&reads, 12));
+        }
+    }
+
+    #[test]
+    fn who_is_older_than_the_log_conflicts_unless_it_read_nothing() {
+        let mut log = ConflictLog::with_limit(0, 3);
+        for version in 1..=5 {
+            log.record_point(version, b"hot");
+            log.record_point(version, &version.to_be_bytes());
+        }
+        assert!(log.point_order.len() == 3 && log.points.len() == 3);
+        // Version 4's write to "hot" is still known, its other one as well; everything before is not.
+        assert!(log.conflicts(&point(b"never written"), 3));
+        assert!(!log.conflicts(&point(b"never written"), 4));
+        assert!(log.conflicts(&point(b"hot"), 4));
+        assert!(!log.conflicts(&ReadSet::default(), 0));
+        for version in 6..=20 {
+            log.record_range(version, b"a", b"b");
+        }
+        assert_eq!(log.ranges.len(), 3);
+        assert!(log.conflicts(&point(b"never written"), 16));
+        assert!(!log.conflicts(&point(b"never written"), 17));
+    }
+}

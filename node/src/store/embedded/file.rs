@@ -43,18 +43,29 @@ impl Location {
     ///
     /// # Errors
     /// One line that names the file and says what is wrong with it.
-    pub(super) fn open(&self) -> Result<Database, StoreError> {
-        let opened = guarded(|| {
-            if !self.path.try_exists().map_err(io_failed)? {
-                self.create()?;
+    pub(super) fn open_or_create(&self) -> Result<Database, StoreError> {
+        let exists = self.path.try_exists().map_err(io_failed);
+        let created = exists.and_then(|exists| {
+            if exists {
+                Ok(())
+            } else {
+                guarded(|| self.create())
             }
-            self.open_database(&self.path, false)
         });
-        opened.map_err(|error| self.name_in(error))
+        created.map_err(|error| self.name_in(error))?;
+        self.open()
+    }
+
+    /// Opens the file, which must be there: one that has gone is not replaced by an empty one.
+    ///
+    /// # Errors
+    /// As [`Location::open_or_create`].
+    pub(super) fn open(&self) -> Result<Database, StoreError> {
+        guarded(|| self.open_database(&self.path, false)).map_err(|error| self.name_in(error))
     }
 
     /// Puts the file's name in front of an error.
-    pub(super) fn name_in(&self, error: StoreError) -> StoreError {
+    fn name_in(&self, error: StoreError) -> StoreError {
         let name = |what: String| format!("{}: {what}", self.path.display());
         match error {
             StoreError::Unavailable(what) => StoreError::Unavailable(name(what)),

@@ -120,3 +120,70 @@ impl Queue {
         state.closed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn request(bytes: usize) -> Request {
+        let mut writes = WriteBuffer::default();
+        writes.set(b"key", &vec![0; bytes]);
+        let (reply, _) = oneshot::channel();
+        Request {
+            writes,
+            reads: ReadSet::default(),
+            read_version: 0,
+            reply,
+        }
+    }
+
+    #[tokio::test]
+    async fn groups_are_bounded_by_count_and_bytes_and_keep_the_order() {
+        let queue = Queue::new();
+        for number in 0..GROUP_COUNT + 5 {
+            queue.push(request(number % 7)).await.unwrap();
+        }
+        let first = queue.take_group().unwrap();
+        assert_eq!(first.len(), GROUP_COUNT);
+        assert!(
+            first
+                .iter()
+                .zip(0..)
+                .all(|(request, number)| request.writes.bytes() == 3 + number % 7)
+        );
+        assert_eq!(queue.take_group().unwrap().len(), 5);
+
+        let third = GROUP_KIB as usize * 1024 / 3;
+        for bytes in [third, third, third, third, 3 * third, 1] {
+            queue.push(request(bytes)).await.unwrap();
+        }
+        let sizes: Vec<usize> = (0..4).map(|_| queue.take_group().unwrap().len()).collect();
+        assert_eq!(sizes, [2, 2, 1, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_makes_callers_wait_until_there_is_room_or_it_closes() {
+        let queue = Queue::new();
+        let half = QUEUE_KIB as usize * 1024 / 2;
+        queue.push(request(half - 2048)).await.unwrap();
+        queue.push(request(half - 2048)).await.unwrap();
+        let mut third = Box::pin(queue.push(request(half)));
+        assert!(third.as_mut().now_or_never().is_none());
+        assert_eq!(queue.take_group().unwrap().len(), 1);
+        third.await.unwrap();
+        let mut fourth = Box::pin(queue.push(request(half)));
+        assert!(fourth.as_mut().now_or_never().is_none());
+        queue.close();
+        assert!(matches!(fourth.await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(
+            queue.push(request(1)).await,
+            Err(StoreError::Unavailable(_))
+        ));
+        // What was in line before is still served.
+        assert_eq!(queue.take_group().unwrap().len(), 1);
+        assert_eq!(queue.take_group().unwrap().len(), 1);
+        assert!(queue.take_group().is_none());
+    }
+}

@@ -13,7 +13,7 @@ use super::conflict::ReadSet;
 use super::queue::Request;
 use super::snapshot::Snapshot;
 
-/// How much one transaction may read and write, keys included: twice the largest request body of the default
+/// How much one transaction may write, the keys of what it reads and writes included: twice the largest request body of the default
 /// configuration (32 MiB).
 pub(super) const TRANSACTION_BYTES: usize = 64 * 1024 * 1024;
 /// The position of a record within its commit is stored in 16 bits.

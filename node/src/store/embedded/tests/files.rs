@@ -85,6 +85,16 @@ fn a_file_of_another_program_is_refused_and_left_alone() {
 }
 
 #[test]
+fn a_file_that_has_gone_is_not_replaced_while_the_store_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = Location::new(folder.path(), EmbeddedOptions::default());
+    drop(location.open_or_create().unwrap());
+    std::fs::remove_file(folder.path().join(FILE_NAME)).unwrap();
+    assert!(matches!(location.open(), Err(StoreError::Unavailable(_))));
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+}
+
+#[test]
 fn a_folder_that_cannot_be_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("file"), "").unwrap();

@@ -1,6 +1,7 @@
 //! The embedded store's own tests. What every store must do is in the contract, which this one passes twice: in memory
 //! and on a disk.
 
+mod checks;
 mod damage;
 mod disk;
 mod failure;
