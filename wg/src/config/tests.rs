@@ -1,3 +1,5 @@
+//! Files as `wg-quick` reads them, and mistakes, each with the line it names.
+
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 

@@ -1,3 +1,5 @@
+//! The network in memory keeps to its rules: what it loses, delays and cuts.
+
 use super::*;
 use crate::contract;
 

@@ -1,3 +1,5 @@
+//! Messages cut into packets and joined again, in any order and from any bytes.
+
 use std::time::Duration;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! The UDP transport over loopback: the shared suite, a full mailbox, stopping.
+
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::sync::Arc;

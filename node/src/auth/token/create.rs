@@ -83,24 +83,9 @@ pub fn decide(
     random: &OsRandom,
     now: Timestamp,
 ) -> Result<NewToken, Error> {
-    if maker.is_limited {
-        return Err(Error::bad_request(
-            "restricted use token cannot generate child tokens",
-        ));
-    }
-    if maker.is_narrowed {
-        return Err(Error::bad_request(
-            "a narrowed token cannot make tokens, because they would not be narrowed",
-        ));
-    }
+    refuse_maker(maker)?;
     require_service_type(fields)?;
-    let no_parent = fields.boolean("no_parent")?.unwrap_or(false);
-    if no_parent && !maker.is_privileged {
-        return Err(Error::invalid(
-            "no_parent",
-            "root or sudo privileges required to create orphan token",
-        ));
-    }
+    let (parent, depth) = parent(fields, maker)?;
     let policies = policies(fields, maker)?;
     let is_root = policies.iter().any(|policy| policy == "root");
     let period_s = seconds(fields, "period")?;
@@ -116,13 +101,6 @@ pub fn decide(
         ttl => ttl,
     };
     let (ttl_s, capped) = granted_ttl_s(requested_s, period_s, explicit_max_ttl_s, is_root, limits);
-    let parent = maker.token.filter(|_| !maker.orphan && !no_parent);
-    let depth = parent.map_or(0, |_| maker.depth.saturating_add(1));
-    if depth > MAX_DEPTH {
-        return Err(Error::bad_request(format!(
-            "a token can have at most {MAX_DEPTH} ancestors"
-        )));
-    }
     let entry = TokenEntry {
         accessor: id::generate_accessor(random),
         policies,
@@ -154,6 +132,40 @@ pub fn decide(
         entry,
         warnings,
     })
+}
+
+/// Tokens that make no others at all.
+fn refuse_maker(maker: &Maker<'_>) -> Result<(), Error> {
+    if maker.is_limited {
+        return Err(Error::bad_request(
+            "restricted use token cannot generate child tokens",
+        ));
+    }
+    if maker.is_narrowed {
+        return Err(Error::bad_request(
+            "a narrowed token cannot make tokens, because they would not be narrowed",
+        ));
+    }
+    Ok(())
+}
+
+/// The token that the new one dies with, and how many ancestors that makes.
+fn parent(fields: &Fields, maker: &Maker<'_>) -> Result<(Option<Pseudonym>, u32), Error> {
+    let no_parent = fields.boolean("no_parent")?.unwrap_or(false);
+    if no_parent && !maker.is_privileged {
+        return Err(Error::invalid(
+            "no_parent",
+            "root or sudo privileges required to create orphan token",
+        ));
+    }
+    let parent = maker.token.filter(|_| !maker.orphan && !no_parent);
+    let depth = parent.map_or(0, |_| maker.depth.saturating_add(1));
+    if depth > MAX_DEPTH {
+        return Err(Error::bad_request(format!(
+            "a token can have at most {MAX_DEPTH} ancestors"
+        )));
+    }
+    Ok((parent, depth))
 }
 
 fn require_service_type(fields: &Fields) -> Result<(), Error> {

@@ -1,3 +1,5 @@
+//! Two and more devices wired together in one test, with a clock that the test turns.
+
 mod flood;
 mod hostile;
 mod rekey;

@@ -1,3 +1,5 @@
+//! Texts as HCL1 accepts them, and texts that it refuses, each with the place it names.
+
 use proptest::prelude::*;
 
 use super::parse;
