@@ -1,5 +1,10 @@
 //! What every request pays: one row through the barrier, and the check of a service token.
 //! Repeat with `cargo bench -p conclave --bench hot_path`.
+#![allow(
+    clippy::expect_used,
+    missing_docs,
+    reason = "a benchmark that cannot start has nothing to say"
+)]
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -139,7 +139,7 @@ async fn perform(tenant: &OpenTenant, change: Change, now: Timestamp) -> Result<
                 mounts
                     .iter_mut()
                     .filter(|mount| mount.id == id)
-                    .try_for_each(|mount| tuning(mount))
+                    .try_for_each(&tuning)
             })
             .await
         }

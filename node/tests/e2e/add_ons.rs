@@ -196,3 +196,41 @@ fn deleting_an_addon_removes_its_rows() {
         .send()
         .expect_errors(404, &[]);
 }
+
+#[test]
+fn whether_an_addon_exists_is_told_to_its_own_callers_only() {
+    let node = TestNode::start();
+    let addon = node.create_addon("hidden");
+    let answers = |name: &str, token: Option<&str>| -> Vec<(u16, String)> {
+        [
+            ("GET", "secret/data/a"),
+            ("GET", "sys/seal-status"),
+            ("GET", "sys/internal/ui/mounts"),
+            ("PUT", "sys/unseal"),
+            ("PUT", "sys/init"),
+            ("GET", "auth/token/lookup-self"),
+        ]
+        .into_iter()
+        .map(|(method, path)| {
+            let mut request = node.request(method, path).header("X-Vault-Namespace", name);
+            if let Some(token) = token {
+                request = request.token(token);
+            }
+            let answer = request.send();
+            (answer.status, answer.body)
+        })
+        .collect()
+    };
+    for token in [
+        None,
+        Some("junk"),
+        Some(node.default_addon().root_token.as_str()),
+    ] {
+        let there = answers("hidden", token);
+        assert_eq!(there, answers("missing", token), "{token:?}");
+        assert!(there.iter().all(|(status, _)| *status == 403), "{there:?}");
+    }
+    let own = answers("hidden", Some(&addon.root_token));
+    assert_eq!(own[0].0, 503, "its own caller is told that it is sealed");
+    assert_eq!(own[1].0, 200);
+}

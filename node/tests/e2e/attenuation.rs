@@ -209,3 +209,33 @@ fn a_revoked_biscuit_and_what_was_narrowed_from_it_are_void() {
     assert_eq!((status(&first), status(&second)), (403, 403));
     assert_eq!(status(&opened.addon.user_token), 200);
 }
+
+#[test]
+fn nothing_outlives_the_biscuit_that_made_it() {
+    let opened = opened_node();
+    let root = &opened.addon.root_token;
+    let request = |token: &str, path: &str, body: &serde_json::Value| {
+        opened
+            .node
+            .request("POST", path)
+            .token(token)
+            .json(body)
+            .send()
+    };
+    let short = narrowed(&opened, root, &["--ttl", "1h"]);
+    request(&short, "auth/token/create", &json!({"policies": ["root"]}))
+        .expect_error_with(400, "a narrowed token cannot make tokens");
+    let made = request(root, "auth/token/create", &json!({"policies": ["default"]}))
+        .expect(200)
+        .json();
+    let token = made["auth"]["client_token"].as_str().unwrap();
+    let child = request(token, "auth/token/create", &json!({}));
+    assert_eq!(child.status, 403, "the default policy does not allow it");
+    let alive = || {
+        let request = opened.node.request("GET", "auth/token/lookup-self");
+        request.token(token).send().status
+    };
+    assert_eq!(alive(), 200);
+    request(root, "auth/token/revoke-self", &json!({})).expect(204);
+    assert_eq!(alive(), 403);
+}

@@ -400,3 +400,22 @@ fn probes_are_plain() {
     assert_eq!(leader["ha_enabled"], false);
     assert_eq!(leader.get("data"), None);
 }
+
+#[test]
+fn a_chosen_status_without_body_leaves_the_connection_in_step() {
+    use std::io::{Read, Write};
+
+    let node = super::support::TestNode::start();
+    let mut stream = std::net::TcpStream::connect(node.address()).unwrap();
+    let ask = "GET /v1/sys/health?uninitcode=204 HTTP/1.1\r\nHost: x\r\n\r\n";
+    let last = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    stream.write_all(format!("{ask}{last}").as_bytes()).unwrap();
+    let mut both = String::new();
+    stream.read_to_string(&mut both).unwrap();
+    let (first, second) = both.split_once("\r\n\r\n").unwrap();
+    assert!(first.starts_with("HTTP/1.1 204"), "{both}");
+    assert!(
+        second.starts_with("HTTP/1.1 200"),
+        "the next reply follows at once: {both}"
+    );
+}

@@ -202,7 +202,7 @@ mod tests {
         };
         let bytes = header.encode();
         assert_eq!(bytes.len(), PREAMBLE);
-        assert!(PREAMBLE <= 512);
+        const { assert!(PREAMBLE <= 512) };
         assert_eq!(Header::decode(&bytes).unwrap(), header);
         for position in 0..PREAMBLE {
             let mut flipped = bytes.clone();
