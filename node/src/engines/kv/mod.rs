@@ -26,6 +26,7 @@ mod rows;
 mod subkeys;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod versions;
 mod write_data;
 mod write_metadata;
@@ -37,6 +38,7 @@ use async_trait::async_trait;
 use self::metadata::ReadDeleted;
 use self::path::SecretPath;
 use self::rows::SecretRows;
+use self::turns::Turns;
 use self::versions::Change;
 use super::{Call, Engine, Outcome, Reply, Verb};
 use crate::barrier::View;
@@ -46,10 +48,11 @@ use crate::store::key::Pseudonym;
 /// The mount option that decides what an unversioned request means: `live` (the default) or `strict`.
 const READ_DELETED: &str = "read_deleted";
 
-/// A mounted KV v2 engine. It keeps nothing in memory, so there is nothing that could be stale.
+/// A mounted KV v2 engine. It keeps no secret in memory, so there is nothing that could be stale.
 pub struct KvEngine {
     view: View,
     mode: ReadDeleted,
+    turns: Turns,
 }
 
 impl KvEngine {
@@ -69,7 +72,11 @@ impl KvEngine {
                 ));
             }
         };
-        Ok(Self { view, mode })
+        Ok(Self {
+            view,
+            mode,
+            turns: Turns::default(),
+        })
     }
 }
 
@@ -102,6 +109,14 @@ impl<'p> Route<'p> {
             _ => Self::Unversioned,
         }
     }
+
+    /// The secret that a write to this route changes.
+    fn written(self) -> Option<&'p str> {
+        match self {
+            Self::Data(path) | Self::Metadata(path) | Self::Versions(_, path) => Some(path),
+            Self::Config | Self::DetailedMetadata(_) | Self::Subkeys(_) | Self::Unversioned => None,
+        }
+    }
 }
 
 #[async_trait(?Send)]
@@ -124,7 +139,12 @@ impl Engine for KvEngine {
     }
 
     async fn handle(&self, call: &Call<'_>) -> Result<Reply, Error> {
-        match (Route::of(call.path), call.verb) {
+        let route = Route::of(call.path);
+        let _turn = match (route.written(), call.verb) {
+            (Some(path), Verb::Write | Verb::Patch | Verb::Delete) => self.turns.wait(path).await,
+            _ => None,
+        };
+        match (route, call.verb) {
             (Route::Config, Verb::Read) => config::read(self).await,
             (Route::Config, Verb::Write) => config::write(self, call).await,
 
