@@ -106,7 +106,8 @@ pub enum Notice {
         /// The hint.
         hint: Hint,
     },
-    /// A peer's wall clock is further from ours than [`skew::ALARM`](crate::skew::ALARM).
+    /// A peer's wall clock is further from ours than [`skew::ALARM`](crate::skew::ALARM). Ends with
+    /// [`Notice::ClockAgrees`], or when the peer goes down.
     ClockSkewed {
         /// Which peer.
         name: NodeName,

@@ -18,6 +18,12 @@ pub struct NodeName(Arc<str>);
 pub struct NameError;
 
 impl NodeName {
+    /// The name of a simulated node.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn numbered(number: usize) -> Self {
+        Self(format!("n{number}").into())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

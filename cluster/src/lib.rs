@@ -22,6 +22,8 @@ mod random;
 pub mod requests;
 mod roster;
 mod settings;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 pub mod skew;
 pub mod state;
 mod time;

@@ -23,7 +23,15 @@ const REPLIES: Rate = Rate {
     refill: Duration::from_millis(100),
 };
 
-/// The newest heartbeat of a peer.
+/// Which heartbeat was received last, whatever the run.
+#[derive(Clone, Copy, Debug)]
+struct Latest {
+    boot: BootId,
+    mark: Duration,
+    at: Duration,
+}
+
+/// The newest heartbeat of a peer's run.
 #[derive(Clone, Debug)]
 pub(crate) struct Heard {
     pub mark: Duration,
@@ -45,9 +53,11 @@ const DIGESTS: Rate = Rate {
 pub(crate) enum Order {
     /// The next of its run.
     Next,
-    /// The first of a new run.
+    /// Of a new run; it answers something that we sent after all that the last run has answered.
     Restarted,
-    /// Overtaken, repeated, or of an earlier run.
+    /// Of another run, earlier or later: it has not shown which.
+    Unproven,
+    /// Overtaken or repeated.
     Stale,
 }
 
@@ -59,7 +69,7 @@ pub(crate) struct Peer {
     pub confirmed: Option<Duration>,
     pub up: bool,
     pub boot: Option<BootId>,
-    previous_boot: Option<BootId>,
+    latest: Option<Latest>,
     pub heard: Option<Heard>,
     /// Whether it was told that the peer's roster differs.
     differs: bool,
@@ -79,7 +89,7 @@ impl Peer {
             confirmed: None,
             up: false,
             boot: None,
-            previous_boot: None,
+            latest: None,
             heard: None,
             differs: false,
             skew: Skew::default(),
@@ -101,30 +111,64 @@ impl Peer {
         self.digests.take(DIGESTS, now)
     }
 
-    /// Where a heartbeat stands.
-    pub fn order(&self, heartbeat: &Heartbeat) -> Order {
+    /// Where a heartbeat stands. A peer that restarts twice at once may have packets of three runs on their way; only
+    /// those of the last run can answer what we send from now on, so a new run is believed when it has done that.
+    pub fn order(&self, heartbeat: &Heartbeat, our_boot: BootId) -> Order {
+        let latest = self.latest.filter(|latest| latest.boot == heartbeat.boot);
+        if latest.is_some_and(|latest| heartbeat.mark <= latest.mark) {
+            return Order::Stale;
+        }
         if self.boot == Some(heartbeat.boot) {
             return match &self.heard {
                 Some(heard) if heartbeat.mark <= heard.mark => Order::Stale,
                 Some(_) | None => Order::Next,
             };
         }
+        let echo = heartbeat.echo.filter(|echo| echo.boot == our_boot);
         match self.boot {
-            Some(_) if self.previous_boot == Some(heartbeat.boot) => Order::Stale,
-            Some(_) => Order::Restarted,
             None => Order::Next,
+            Some(_) if echo.is_some_and(|echo| self.is_news(&echo)) => Order::Restarted,
+            Some(_) => Order::Unproven,
         }
+    }
+
+    /// Whether we would like to hear from it at once: to find out that it is alive, or that it has restarted.
+    pub fn is_in_doubt(&self) -> bool {
+        !self.up
+            || self
+                .latest
+                .is_some_and(|latest| self.boot != Some(latest.boot))
+    }
+
+    /// Whether an echo is of a heartbeat that we sent after the last that was echoed.
+    fn is_news(&self, echo: &Echo) -> bool {
+        self.sent.is_some_and(|sent| echo.mark <= sent)
+            && self.confirmed.is_none_or(|confirmed| echo.mark > confirmed)
     }
 
     /// Forgets what belonged to the peer's last run.
     pub fn forget_run(&mut self) {
         let fresh = Self::new(self.member.clone());
         let last = std::mem::replace(self, fresh);
-        self.previous_boot = last.boot;
         self.received = last.received;
         self.digests = last.digests;
         self.replies = last.replies;
         self.sent = last.sent;
+    }
+
+    /// What was known of its clock is old by the time it comes back.
+    pub fn go_down(&mut self) {
+        self.up = false;
+        self.skew = Skew::default();
+    }
+
+    /// Lets our next heartbeat answer this one.
+    pub fn receive(&mut self, heartbeat: &Heartbeat, now: Duration) {
+        self.latest = Some(Latest {
+            boot: heartbeat.boot,
+            mark: heartbeat.mark,
+            at: now,
+        });
     }
 
     /// Keeps what the heartbeat says.
@@ -140,30 +184,21 @@ impl Peer {
         });
     }
 
-    /// Takes in the answer to a heartbeat of ours. `Some(alarm)` when the clock's alarm begins or ends with it.
-    pub fn confirm(&mut self, echo: &Echo, wall_ns: i64, now: Moment) -> Option<bool> {
-        let never_sent = self.sent.is_none_or(|sent| echo.mark > sent);
-        if never_sent || self.confirmed.is_some_and(|known| echo.mark <= known) {
+    /// Takes in the answer to a heartbeat of ours, and what it says about the clocks.
+    pub fn confirm(&mut self, echo: &Echo, wall_ns: i64, now: Moment) -> Option<Sample> {
+        if !self.is_news(echo) {
             return None;
         }
         self.confirmed = Some(echo.mark);
-        let sample = Sample::of(now, echo.mark, echo.held_ns, wall_ns)?;
-        self.skew.add(sample)
-    }
-
-    /// When the peer will be down unless something is heard of it.
-    pub fn dies(&self, down_after: Duration) -> Option<Duration> {
-        self.confirmed
-            .map(|confirmed| confirmed.saturating_add(down_after))
+        Sample::of(now, echo.mark, echo.held_ns, wall_ns)
     }
 
     /// What our next heartbeat tells the peer about its last.
     pub fn echo(&self, now: Duration) -> Option<Echo> {
-        let (boot, heard) = self.boot.zip(self.heard.as_ref())?;
-        Some(Echo {
-            boot,
-            mark: heard.mark,
-            held_ns: to_ns(now.saturating_sub(heard.at)),
+        self.latest.map(|latest| Echo {
+            boot: latest.boot,
+            mark: latest.mark,
+            held_ns: to_ns(now.saturating_sub(latest.at)),
         })
     }
 

@@ -69,11 +69,16 @@ impl Asking {
         if self.open.len() >= MAX_OPEN || to_peer >= MAX_OPEN_PER_PEER {
             return Err(AskError::Busy);
         }
+        let timeout = if self.faults.has(Mutant::NoDeadline) {
+            Duration::MAX
+        } else {
+            timeout.min(MAX_TIMEOUT)
+        };
         let open = Open {
             to,
             body,
             ticket,
-            deadline: now.saturating_add(timeout.min(MAX_TIMEOUT)),
+            deadline: now.saturating_add(timeout),
             repeat_at: now,
             repeat_after: FIRST_REPEAT,
         };
@@ -102,9 +107,6 @@ impl Asking {
 
     /// Closes the questions whose time is over.
     pub fn expire(&mut self, now: Duration) -> Vec<Ticket> {
-        if self.faults.has(Mutant::NoDeadline) {
-            return Vec::new();
-        }
         self.close_where(|open| open.deadline <= now)
     }
 

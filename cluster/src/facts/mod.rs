@@ -6,7 +6,7 @@
 //! whose version is the number and whose value is empty.
 //!
 //! Facts are hints and do not live for ever. The life that is left travels with a fact, and does not begin anew where it
-//! arrives. In the last [`QUIET`] of its life a fact is neither sent nor compared, so that nodes that do not drop it in
+//! arrives; it is prolonged by telling the fact again. In the last [`QUIET`] of its life a fact is neither sent nor compared, so that nodes that do not drop it in
 //! the same instant do not bring it back to each other.
 //!
 //! Bounded: facts in all and facts per tenant. When there are too many, those stay whose keys have the smallest hashes:
@@ -71,6 +71,8 @@ pub struct Fact {
 pub(crate) enum Merged {
     /// It was new, and holds now.
     New,
+    /// It was known, but lives longer than was known.
+    Prolonged,
     /// It was known, or a greater one is.
     Known,
     /// There is no room for it.
@@ -110,16 +112,17 @@ impl FactTable {
             return Merged::Known;
         }
         let place = digest::Place::of(&fact.key, fact.version, &fact.value);
-        if let Some(entry) = self.entries.get(&fact.key) {
-            if !self.replaces(fact, entry) {
-                return Merged::Known;
-            }
-            self.remove(&fact.key);
-        } else if !self.make_room(fact.key.tenant, place.rank) {
+        let merged = match self.entries.get(&fact.key) {
+            Some(entry) if prolongs(fact, entry, now) => Merged::Prolonged,
+            Some(entry) if !self.replaces(fact, entry) => return Merged::Known,
+            Some(_) | None => Merged::New,
+        };
+        self.remove(&fact.key);
+        if !self.make_room(fact.key.tenant, place.rank) {
             return Merged::Refused;
         }
         self.insert(fact, place, now);
-        Merged::New
+        merged
     }
 
     fn replaces(&self, fact: &Fact, entry: &Entry) -> bool {
@@ -271,6 +274,14 @@ impl FactTable {
     pub fn len(&self) -> usize {
         self.entries.len()
     }
+}
+
+/// Whether a fact that is known was told again, to live longer. A difference that a packet's way can explain does not
+/// count, or facts would prolong each other's lives.
+fn prolongs(fact: &Fact, entry: &Entry, now: Duration) -> bool {
+    let left = entry.dies.saturating_sub(now);
+    (fact.version, &fact.value) == (entry.version, &entry.value)
+        && fact.life.min(MAX_FACT_LIFE) > left.saturating_add(QUIET)
 }
 
 fn fact_of(key: &FactKey, entry: &Entry, now: Duration) -> Fact {

@@ -126,10 +126,19 @@ fn a_fact_falls_silent_before_it_dies() {
 }
 
 #[test]
-fn a_fact_known_already_does_not_live_longer() {
+fn only_telling_it_again_prolongs_a_life() {
     let mut table = table(&[fact(1, 1, 1, b"")]);
-    let later = Duration::from_secs(30);
-    assert_eq!(table.merge(&fact(1, 1, 1, b""), later), Merged::Known);
-    table.sweep(LIFE);
+    let merge = |table: &mut FactTable, seconds| {
+        table.merge(&fact(1, 1, 1, b""), Duration::from_secs(seconds))
+    };
+    assert_eq!(merge(&mut table, 2), Merged::Known, "it was on its way");
+    assert_eq!(merge(&mut table, 30), Merged::Prolonged);
+    assert_eq!(merge(&mut table, 31), Merged::Known);
+    let late = LIFE + Duration::from_secs(29);
+    table.sweep(late);
+    assert_eq!(table.root(), 0);
+    assert_eq!(table.merge(&fact(1, 1, 1, b""), late), Merged::Prolonged);
+    assert_ne!(table.root(), 0, "it is compared again");
+    table.sweep(late + LIFE);
     assert_eq!(table.len(), 0);
 }

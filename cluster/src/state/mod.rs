@@ -129,7 +129,7 @@ impl Cluster {
     /// When (time since boot) an [`Event::Woke`] is due.
     pub fn next_wake(&self) -> Duration {
         let deaths = self.peers.values().filter(|peer| peer.up);
-        let deaths = deaths.filter_map(|peer| peer.dies(self.settings.down_after));
+        let deaths = deaths.filter_map(|peer| self.dies(peer));
         deaths
             .chain(self.asking.next_wake())
             .chain(self.outbox.due())
@@ -225,7 +225,7 @@ impl Cluster {
 
     fn publish(&mut self, fact: &Fact, now: Duration) {
         match self.facts.merge(fact, now) {
-            Merged::New => self.outbox.push_fact(fact.key.clone()),
+            Merged::New | Merged::Prolonged => self.outbox.push_fact(fact.key.clone()),
             Merged::Known => {}
             Merged::Refused => self.counters.facts_refused += 1,
         }

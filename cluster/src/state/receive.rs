@@ -10,6 +10,7 @@ use crate::faults::Mutant;
 use crate::id::NodeName;
 use crate::peer::Order;
 use crate::requests::Admission;
+use crate::skew::Sample;
 use crate::time::Moment;
 use crate::wire::{self, Heartbeat, Packet, Unreadable};
 
@@ -96,21 +97,23 @@ impl Cluster {
         let Some(peer) = self.peers.get_mut(from) else {
             return;
         };
-        match peer.order(heartbeat) {
-            Order::Stale => {
-                self.counters.stale += 1;
-                return;
-            }
-            Order::Restarted if self.faults.has(Mutant::IgnoreRestart) => {}
-            Order::Restarted => {
-                let was_up = peer.up;
-                peer.forget_run();
-                self.lose(from, was_up, AskError::Down, effects);
-            }
-            Order::Next => {}
+        let order = peer.order(heartbeat, self.boot);
+        if order == Order::Stale {
+            self.counters.stale += 1;
+            return;
         }
-        self.note(from, heartbeat, now, effects);
-        self.pull(from, now.since_boot, effects);
+        if order == Order::Restarted && !self.faults.has(Mutant::IgnoreRestart) {
+            let was_up = peer.up;
+            peer.forget_run();
+            self.lose(from, was_up, AskError::Down, effects);
+        }
+        if let Some(peer) = self.peers.get_mut(from) {
+            peer.receive(heartbeat, now.since_boot);
+        }
+        if order != Order::Unproven {
+            self.note(from, heartbeat, now, effects);
+            self.pull(from, now.since_boot, effects);
+        }
         let peer = self.peers.get_mut(from).filter(|_| heartbeat.wants_reply);
         if peer.is_some_and(|peer| peer.admit_reply(now.since_boot)) {
             self.send_heartbeat(from, now, effects);
@@ -136,23 +139,43 @@ impl Cluster {
             peer.confirmed = Some(now.since_boot);
         }
         let echo = heartbeat.echo.filter(|echo| echo.boot == self.boot);
-        let alarm = echo.and_then(|echo| peer.confirm(&echo, heartbeat.wall_ns, now));
-        let dies = peer.dies(self.settings.down_after);
-        if !peer.up && dies.is_some_and(|dies| dies > now.since_boot) {
-            peer.up = true;
-            effects.push(Effect::Tell(Notice::PeerUp {
-                name: from.clone(),
-                boot: heartbeat.boot,
-            }));
+        let sample = echo.and_then(|echo| peer.confirm(&echo, heartbeat.wall_ns, now));
+        self.find_alive(from, now.since_boot, effects);
+        if let Some(sample) = sample {
+            self.compare_clocks(from, sample, effects);
         }
-        if let Some(alarm) = alarm.filter(|_| !self.faults.has(Mutant::IgnoreSkew)) {
+    }
+
+    /// The clocks of peers that are down are not compared, so that an alarm ends at the latest when its peer goes down.
+    fn compare_clocks(&mut self, from: &NodeName, sample: Sample, effects: &mut Vec<Effect>) {
+        if self.faults.has(Mutant::IgnoreSkew) {
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(from).filter(|peer| peer.up) else {
+            return;
+        };
+        let name = from.clone();
+        let notice = match peer.skew.add(sample) {
+            Some(true) => Notice::ClockSkewed {
+                name,
+                ahead_ns: sample.offset_ns,
+            },
+            Some(false) => Notice::ClockAgrees { name },
+            None => return,
+        };
+        effects.push(Effect::Tell(notice));
+    }
+
+    fn find_alive(&mut self, from: &NodeName, now: Duration, effects: &mut Vec<Effect>) {
+        let dies = self.peers.get(from).and_then(|peer| self.dies(peer));
+        let alive = dies.is_some_and(|dies| dies > now);
+        let Some(peer) = self.peers.get_mut(from).filter(|peer| alive && !peer.up) else {
+            return;
+        };
+        if let Some(boot) = peer.boot {
+            peer.up = true;
             let name = from.clone();
-            let ahead_ns = peer.skew.best().map_or(0, |sample| sample.offset_ns);
-            effects.push(Effect::Tell(if alarm {
-                Notice::ClockSkewed { name, ahead_ns }
-            } else {
-                Notice::ClockAgrees { name }
-            }));
+            effects.push(Effect::Tell(Notice::PeerUp { name, boot }));
         }
     }
 

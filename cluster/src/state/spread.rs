@@ -159,6 +159,7 @@ impl Cluster {
                     new = true;
                     effects.push(Effect::Tell(Notice::Learned(fact)));
                 }
+                Merged::Prolonged => new = true,
                 Merged::Known => {}
                 Merged::Refused => self.counters.facts_refused += 1,
             }

@@ -6,6 +6,7 @@ use super::{Cluster, answer};
 use crate::event::{AskError, Effect};
 use crate::faults::Mutant;
 use crate::id::NodeName;
+use crate::peer::Peer;
 use crate::time::{Moment, to_ms};
 use crate::wire::{Heartbeat, Packet};
 
@@ -24,20 +25,26 @@ impl Cluster {
     }
 
     fn find_dead(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        if self.faults.has(Mutant::NeverDown) {
-            return;
-        }
-        let mut dead = Vec::new();
-        for (name, peer) in &mut self.peers {
-            let dies = peer.dies(self.settings.down_after);
-            if peer.up && dies.is_none_or(|dies| dies <= now) {
-                peer.up = false;
-                dead.push(name.clone());
-            }
-        }
+        let peers = self.peers.iter().filter(|(_, peer)| peer.up);
+        let dead = peers.filter(|(_, peer)| self.dies(peer).is_none_or(|dies| dies <= now));
+        let dead: Vec<_> = dead.map(|(name, _)| name.clone()).collect();
         for name in dead {
+            if let Some(peer) = self.peers.get_mut(&name) {
+                peer.go_down();
+            }
             self.lose(&name, true, AskError::Down, effects);
         }
+    }
+
+    /// When a peer will be down unless something is heard of it.
+    pub(super) fn dies(&self, peer: &Peer) -> Option<Duration> {
+        let down_after = if self.faults.has(Mutant::NeverDown) {
+            Duration::MAX
+        } else {
+            self.settings.down_after
+        };
+        peer.confirmed
+            .map(|confirmed| confirmed.saturating_add(down_after))
     }
 
     pub(super) fn send_requests(&mut self, now: Duration, effects: &mut Vec<Effect>) {
@@ -75,7 +82,7 @@ impl Cluster {
             mark: peer.next_mark(now.since_boot),
             wall_ns: now.wall_ns,
             newest_version: self.faults.newest_version(),
-            wants_reply: !peer.up,
+            wants_reply: peer.is_in_doubt(),
             echo: peer.echo(now.since_boot),
             facts_root: self.facts.root(),
             about: self.about.clone(),

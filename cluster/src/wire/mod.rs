@@ -111,7 +111,7 @@ pub(crate) struct Heartbeat {
     pub wall_ns: i64,
     /// The newest version of the format that the sender reads.
     pub newest_version: u8,
-    /// The sender does not know whether the receiver is alive: answer at once.
+    /// The sender does not know whether the receiver is alive, or whether it has restarted: answer at once.
     pub wants_reply: bool,
     /// The newest heartbeat that the sender has from the receiver.
     pub echo: Option<Echo>,
@@ -144,6 +144,12 @@ pub(crate) enum End {
     Complete = 1,
     /// It does, but there is more: ask again.
     Partial = 2,
+}
+
+/// Whether a packet that was encoded here is no request or reply.
+#[cfg(any(test, feature = "sim"))]
+pub(crate) fn is_gossip(packet: &[u8]) -> bool {
+    !matches!(packet.get(1), Some(&(kind::REQUEST | kind::REPLY)))
 }
 
 /// Divides facts into lists that fit into a packet each.
