@@ -24,6 +24,8 @@ pub enum Mutant {
     OneWayIsAlive,
     /// A peer's restart goes unnoticed.
     IgnoreRestart,
+    /// Peers are spoken to in the newest version of the wire format, whether or not they can read it.
+    SpeakNewest,
     /// A request waits for ever.
     NoDeadline,
     /// Any reply answers any request.
@@ -34,7 +36,7 @@ pub enum Mutant {
 
 /// All mutants, for tests that go through them.
 #[cfg(any(test, feature = "sim"))]
-pub const MUTANTS: [Mutant; 13] = [
+pub const MUTANTS: [Mutant; 14] = [
     Mutant::MergeByMin,
     Mutant::NoAntiEntropy,
     Mutant::ForgetAge,
@@ -45,6 +47,7 @@ pub const MUTANTS: [Mutant; 13] = [
     Mutant::NeverDown,
     Mutant::OneWayIsAlive,
     Mutant::IgnoreRestart,
+    Mutant::SpeakNewest,
     Mutant::NoDeadline,
     Mutant::AnyReply,
     Mutant::IgnoreSkew,

@@ -32,7 +32,7 @@ use crate::bounded::Body;
 use crate::counters::Counters;
 use crate::event::{AskError, Effect, Event, Notice, RequestId, Ticket};
 use crate::facts::{Fact, FactKey, FactTable, Merged};
-use crate::faults::Faults;
+use crate::faults::{Faults, Mutant};
 use crate::hints::Hint;
 use crate::id::{BootId, NodeName};
 use crate::peer::Peer;
@@ -265,7 +265,12 @@ impl Cluster {
     /// Sends a packet in the version that the peer reads.
     fn send(&mut self, to: &NodeName, packet: &Packet, effects: &mut Vec<Effect>) {
         if let Some(peer) = self.peers.get(to) {
-            let version = peer.version(self.faults.newest_version());
+            let newest = self.faults.newest_version();
+            let version = if self.faults.has(Mutant::SpeakNewest) {
+                newest
+            } else {
+                peer.version(newest)
+            };
             self.counters.sent += 1;
             effects.push(Effect::Send {
                 to: to.clone(),

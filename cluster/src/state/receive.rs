@@ -50,9 +50,10 @@ impl Cluster {
     }
 
     fn read(&self, bytes: &[u8]) -> Result<Packet, Unreadable> {
-        match wire::decode(bytes, self.roster.cluster()) {
+        let newest = self.faults.newest_version();
+        match wire::decode(bytes, self.roster.cluster(), newest) {
             Err(Unreadable::OtherCluster(other)) if self.faults.has(Mutant::IgnoreClusterId) => {
-                wire::decode(bytes, &other)
+                wire::decode(bytes, &other, newest)
             }
             outcome => outcome,
         }

@@ -297,7 +297,7 @@ fn a_reload_adds_and_removes_peers_and_keeps_the_rest() {
     let refused = Effect::Tell(Notice::RosterRefused(RosterError::OtherNode));
     assert_eq!(
         pair.a.step(next(2, "a", &["a", "b"]), at(100)),
-        [refused.clone()]
+        vec![refused.clone()]
     );
     assert_eq!(pair.a.step(next(1, "b", &["a", "b"]), at(100)), [refused]);
 
@@ -338,4 +338,31 @@ fn a_roster_that_differs_is_told_once() {
     assert_eq!((told('a'), told('b')), (1, 1));
     assert!(pair.a.view(at(1800).since_boot).peers[0].roster_differs);
     assert!(pair.b.view(at(1800).since_boot).peers[0].roster_differs);
+}
+
+#[test]
+fn a_late_packet_of_an_earlier_run_does_not_bring_it_back() {
+    let mut pair = Pair::up();
+    let run = |boot, milliseconds| {
+        let roster = roster(1, "b", &["a", "b"]);
+        Cluster::new(roster, Settings::default(), BootId(boot), at(milliseconds))
+    };
+    // The second run sends one heartbeat and is gone; the third is known before that arrives.
+    let late = run(2, 300).step(Event::Woke, at(300)).pop();
+    let Some(Effect::Send { packet: late, .. }) = late else {
+        panic!("a heartbeat was expected");
+    };
+    pair.b = run(3, 310);
+    pair.event('b', Event::Woke, 310);
+    let from = name("b");
+    let packet = late;
+    pair.event('a', Event::Received { from, packet }, 320);
+    let shown = pair.a.view(at(320).since_boot);
+    assert_eq!(shown.peers[0].boot, Some(BootId(3)));
+    assert!(pair.a.is_up(&name("b")));
+    for milliseconds in [900, 1500, 2100, 2700, 3300, 3900] {
+        pair.event('a', Event::Woke, milliseconds);
+        pair.event('b', Event::Woke, milliseconds);
+        assert!(pair.a.is_up(&name("b")) && pair.b.is_up(&name("a")));
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Echo, End, Heartbeat, NEWEST_VERSION, OLDEST_VERSION, Packet, kind};
+use super::{Echo, End, Heartbeat, OLDEST_VERSION, Packet, kind};
 use crate::bounded::{Body, Bounded};
 use crate::facts::{BUCKETS, Digest, Fact, FactKey};
 use crate::hints::Hint;
@@ -19,11 +19,11 @@ pub(crate) enum Unreadable {
     Malformed,
 }
 
-/// The packet that the bytes hold.
-pub(crate) fn decode(bytes: &[u8], cluster: &ClusterId) -> Result<Packet, Unreadable> {
+/// The packet that the bytes hold, for a node of this cluster that reads versions up to `newest`.
+pub(crate) fn decode(bytes: &[u8], cluster: &ClusterId, newest: u8) -> Result<Packet, Unreadable> {
     let mut reader = Reader(bytes);
     let version = reader.u8().ok_or(Unreadable::Malformed)?;
-    if !(OLDEST_VERSION..=NEWEST_VERSION).contains(&version) {
+    if !(OLDEST_VERSION..=newest).contains(&version) {
         return Err(Unreadable::Version);
     }
     let kind = reader.u8().ok_or(Unreadable::Malformed)?;

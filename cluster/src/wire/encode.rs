@@ -2,9 +2,9 @@
 
 use zeroize::Zeroizing;
 
-use super::{HEADER_BYTES, Heartbeat, MAX_GOSSIP_BYTES, Packet, kind};
+use super::{HEADER_BYTES, Heartbeat, LIST_BYTES, Packet, fact_bytes, hint_bytes, kind};
 use crate::bounded::Body;
-use crate::facts::{Digest, Fact};
+use crate::facts::{BUCKETS, Digest, Fact};
 use crate::hints::Hint;
 use crate::id::ClusterId;
 use crate::time::{to_ms, to_ns};
@@ -12,13 +12,7 @@ use crate::time::{to_ms, to_ns};
 /// The packet in this version of the format. The bytes are wiped when dropped, since they may hold a [`Body`].
 pub(crate) fn encode(packet: &Packet, cluster: &ClusterId, version: u8) -> Zeroizing<Vec<u8>> {
     // Room for all of it from the start: a buffer that grows leaves its content behind.
-    let room = match packet {
-        Packet::Request { body, .. } => body.as_bytes().len() + HEADER_BYTES + 32,
-        Packet::Reply {
-            body: Some(body), ..
-        } => body.as_bytes().len() + HEADER_BYTES + 32,
-        _ => MAX_GOSSIP_BYTES,
-    };
+    let room = HEADER_BYTES + room_for(packet);
     let mut writer = Writer(Zeroizing::new(Vec::with_capacity(room)));
     let kind = match packet {
         Packet::Heartbeat(_) => kind::HEARTBEAT,
@@ -59,6 +53,18 @@ pub(crate) fn encode(packet: &Packet, cluster: &ClusterId, version: u8) -> Zeroi
         }
     }
     writer.0
+}
+
+/// At least as many bytes as the packet has behind its header.
+fn room_for(packet: &Packet) -> usize {
+    match packet {
+        Packet::Heartbeat(heartbeat) => 80 + heartbeat.about.as_bytes().len(),
+        Packet::Facts { facts, .. } => LIST_BYTES + facts.iter().map(fact_bytes).sum::<usize>(),
+        Packet::Digest(_) => 8 * usize::from(BUCKETS),
+        Packet::Hints(hints) => LIST_BYTES + hints.iter().map(hint_bytes).sum::<usize>(),
+        Packet::Request { body, .. } => 14 + body.as_bytes().len(),
+        Packet::Reply { body, .. } => 11 + body.as_ref().map_or(0, |body| body.as_bytes().len()),
+    }
 }
 
 struct Writer(Zeroizing<Vec<u8>>);

@@ -45,8 +45,6 @@ pub type About = Bounded<MAX_ABOUT_BYTES>;
 const HEADER_BYTES: usize = 2 + 16;
 /// What precedes the facts or hints of a packet.
 const LIST_BYTES: usize = 2;
-const FACT_BYTES: usize = 16 + 1 + 8 + 1 + 4;
-const HINT_BYTES: usize = 16 + 1;
 
 /// The kinds of packets.
 mod kind {
@@ -154,14 +152,20 @@ pub(crate) fn is_gossip(packet: &[u8]) -> bool {
 
 /// Divides facts into lists that fit into a packet each.
 pub(crate) fn divide_facts(facts: Vec<Fact>) -> Vec<Vec<Fact>> {
-    divide(facts, |fact| {
-        FACT_BYTES + fact.key.name.as_bytes().len() + fact.value.as_bytes().len()
-    })
+    divide(facts, fact_bytes)
 }
 
 /// Divides hints into lists that fit into a packet each.
 pub(crate) fn divide_hints(hints: Vec<Hint>) -> Vec<Vec<Hint>> {
-    divide(hints, |hint| HINT_BYTES + hint.content.as_bytes().len())
+    divide(hints, hint_bytes)
+}
+
+fn fact_bytes(fact: &Fact) -> usize {
+    16 + 1 + fact.key.name.as_bytes().len() + 8 + 1 + fact.value.as_bytes().len() + 4
+}
+
+fn hint_bytes(hint: &Hint) -> usize {
+    16 + 1 + hint.content.as_bytes().len()
 }
 
 fn divide<T>(items: Vec<T>, bytes_of: impl Fn(&T) -> usize) -> Vec<Vec<T>> {

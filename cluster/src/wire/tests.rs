@@ -12,6 +12,10 @@ use crate::id::{ClusterId, Tenant};
 
 const CLUSTER: ClusterId = ClusterId([7; 16]);
 
+fn decode(bytes: &[u8], cluster: &ClusterId) -> Result<Packet, Unreadable> {
+    super::decode(bytes, cluster, NEWEST_VERSION)
+}
+
 fn bytes(limit: usize) -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any::<u8>(), 0..=limit)
 }
@@ -89,6 +93,7 @@ proptest! {
     fn what_is_written_is_read(packet in packet()) {
         let written = encode(&packet, &CLUSTER, NEWEST_VERSION);
         prop_assert!(written.len() <= MAX_MESSAGE_BYTES);
+        prop_assert!(written.capacity() <= written.len() + 40);
         if !matches!(packet, Packet::Request { .. } | Packet::Reply { .. }) {
             prop_assert!(written.len() <= MAX_GOSSIP_BYTES);
         }
@@ -159,6 +164,9 @@ fn other_clusters_and_versions_are_refused() {
         let written = encode(&packet, &CLUSTER, version);
         assert_eq!(decode(&written, &CLUSTER), Err(Unreadable::Version));
     }
+    let newer = encode(&packet, &CLUSTER, NEWEST_VERSION);
+    let by_older = super::decode(&newer, &CLUSTER, OLDEST_VERSION);
+    assert_eq!(by_older, Err(Unreadable::Version));
     assert_eq!(decode(&[], &CLUSTER), Err(Unreadable::Malformed));
 }
 
