@@ -10,6 +10,11 @@ use crate::error::Error;
 /// Their names, sorted.
 pub const NAMES: [&str; 3] = ["default", "root", "user"];
 
+/// Whether the name is the server's own: no add-on writes such a policy, and no token is given it on request.
+pub fn is_reserved(name: &str) -> bool {
+    name == "response-wrapping"
+}
+
 /// What any token may do: look after itself, ask what it may do, keep secrets of its own. As Vault's.
 const DEFAULT: &str = r#"# Allow tokens to look up their own properties, renew and revoke themselves
 path "auth/token/lookup-self" {

@@ -118,7 +118,10 @@ async fn handle(
     };
     refuse_wrapping(&request)?;
     let node = &endpoint.node;
-    if request.path.trim_end_matches('/') == "sys/health" {
+    if request.path == "sys/health" {
+        if request.verb != Verb::Read {
+            return no_such_verb();
+        }
         let (status, body) = sys::health::health(node, http)?;
         return Ok(Answer::Bare(status, body));
     }

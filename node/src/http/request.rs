@@ -101,6 +101,14 @@ pub fn canonical_path(raw: &str) -> Result<PathOutcome, Error> {
             "path is longer than {MAX_PATH_BYTES} bytes"
         )));
     }
+    // An escape that is none would be read one way by a proxy and another way here.
+    let mut escapes = raw.split('%').skip(1);
+    if escapes.any(|rest| {
+        let digits = rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count();
+        digits < 2
+    }) {
+        return Err(Error::bad_request("path has an invalid percent escape"));
+    }
     let decoded = percent_decode_str(raw)
         .decode_utf8()
         .map_err(|_| Error::bad_request("path is not valid UTF-8"))?;
@@ -276,7 +284,14 @@ mod tests {
     #[test]
     fn bad_paths_are_refused() {
         let long = format!("/v1/{}", "a".repeat(MAX_PATH_BYTES));
-        for raw in ["/v1/%00", "/v1/%ff", "/v1/a%0Ab", &long] {
+        for raw in [
+            "/v1/%00",
+            "/v1/%ff",
+            "/v1/a%0Ab",
+            "/v1/%zz",
+            "/v1/a%2",
+            &long,
+        ] {
             assert!(canonical_path(raw).is_err(), "{raw}");
         }
     }

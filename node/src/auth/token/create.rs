@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::entry::{LifetimeLimits, Origin, TokenEntry, expiry, granted_ttl_s};
 use super::id;
 use super::tree::MAX_DEPTH;
+use crate::auth::builtin;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::fields::Fields;
@@ -86,6 +87,15 @@ pub fn decide(
     refuse_maker(maker)?;
     require_service_type(fields)?;
     let (parent, depth) = parent(fields, maker)?;
+    if fields
+        .string("entity_alias")?
+        .is_some_and(|alias| !alias.is_empty())
+    {
+        return Err(Error::invalid(
+            "entity_alias",
+            "'entity_alias' is only allowed in combination with token role",
+        ));
+    }
     let policies = policies(fields, maker)?;
     let is_root = policies.iter().any(|policy| policy == "root");
     let period_s = seconds(fields, "period")?;
@@ -197,6 +207,12 @@ fn policies(fields: &Fields, maker: &Maker<'_>) -> Result<Vec<String>, Error> {
             .filter(|policy| !policy.is_empty())
             .collect()
     };
+    if let Some(reserved) = policies.iter().find(|policy| builtin::is_reserved(policy)) {
+        return Err(Error::invalid(
+            "policies",
+            format!("cannot assign policy {reserved:?}"),
+        ));
+    }
     let wants_root = policies.iter().any(|policy| policy == "root");
     if wants_root && !maker.is_root {
         return Err(Error::invalid(
@@ -418,6 +434,8 @@ mod tests {
         for (body, name) in [
             (r#"{"num_uses":-1}"#, "num_uses"),
             (r#"{"type":"batch"}"#, "type"),
+            (r#"{"entity_alias":"x"}"#, "entity_alias"),
+            (r#"{"policies":["response-wrapping"]}"#, "policies"),
             (r#"{"ttl":"soon"}"#, "ttl"),
             (r#"{"policies":{"a":1}}"#, "policies"),
             (r#"{"meta":[1]}"#, "meta"),

@@ -2,6 +2,7 @@
 
 mod capabilities;
 pub mod health;
+mod mount_view;
 mod mounts;
 mod policies;
 pub mod preflight;
@@ -37,6 +38,7 @@ pub async fn route(session: &Session<'_>, path: &str) -> Result<Answer, Error> {
         }
         ("internal", "ui/resultant-acl") => preflight::resultant_acl(session).await,
         ("metrics", "") => metrics(session).await,
+        ("auth", "") => mounts::list_auth(session).await,
         ("mounts", "") => mounts::list(session).await,
         ("mounts", rest) => mounts::route(session, rest).await,
         ("policies", rest) if rest == "acl" || rest.starts_with("acl/") => {

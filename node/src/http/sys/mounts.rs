@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::mount_view::MountView;
 use crate::duration::GoDuration;
 use crate::engines::{Reply, Verb};
 use crate::error::Error;
@@ -39,99 +40,6 @@ const KNOWN: [&str; 17] = [
 const MAX_DESCRIPTION_BYTES: usize = 1024;
 const MAX_OPTIONS: usize = 32;
 
-/// One mount as `sys/mounts` shows it.
-#[derive(Serialize)]
-pub struct MountView<'a> {
-    accessor: &'a str,
-    config: ConfigView<'a>,
-    deprecation_status: &'static str,
-    description: &'a str,
-    external_entropy_access: bool,
-    local: bool,
-    options: Option<&'a BTreeMap<String, String>>,
-    plugin_version: &'static str,
-    running_plugin_version: &'static str,
-    running_sha256: &'static str,
-    seal_wrap: bool,
-    r#type: &'static str,
-    uuid: String,
-}
-
-#[derive(Serialize)]
-struct ConfigView<'a> {
-    default_lease_ttl: i64,
-    force_no_cache: bool,
-    max_lease_ttl: i64,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    listing_visibility: &'a str,
-}
-
-impl<'a> MountView<'a> {
-    /// How a mount looks.
-    pub fn of(mount: &'a Mount) -> Self {
-        Self {
-            accessor: &mount.accessor,
-            config: ConfigView {
-                default_lease_ttl: mount.config.default_lease_ttl,
-                force_no_cache: mount.config.force_no_cache,
-                max_lease_ttl: mount.config.max_lease_ttl,
-                listing_visibility: &mount.config.listing_visibility,
-            },
-            deprecation_status: "supported",
-            description: &mount.description,
-            external_entropy_access: false,
-            local: mount.kind == EngineKind::Cubbyhole,
-            options: (!mount.options.is_empty()).then_some(&mount.options),
-            plugin_version: "",
-            running_plugin_version: concat!("v", env!("CARGO_PKG_VERSION"), "+builtin"),
-            running_sha256: "",
-            seal_wrap: false,
-            r#type: mount.kind.name(),
-            uuid: mount.id.to_string(),
-        }
-    }
-
-    /// How the token store looks, the one way to log in that is always there.
-    pub fn of_tokens() -> MountView<'static> {
-        Self::built_in("token", "auth_token_builtin", "token based credentials")
-    }
-
-    fn of_sys() -> MountView<'static> {
-        Self::built_in(
-            "system",
-            "system_builtin",
-            "system endpoints used for control, policy and debugging",
-        )
-    }
-
-    fn built_in(
-        r#type: &'static str,
-        accessor: &'static str,
-        description: &'static str,
-    ) -> MountView<'static> {
-        MountView {
-            accessor,
-            config: ConfigView {
-                default_lease_ttl: 0,
-                force_no_cache: false,
-                max_lease_ttl: 0,
-                listing_visibility: "",
-            },
-            deprecation_status: "supported",
-            description,
-            external_entropy_access: false,
-            local: false,
-            options: None,
-            plugin_version: "",
-            running_plugin_version: concat!("v", env!("CARGO_PKG_VERSION"), "+builtin"),
-            running_sha256: "",
-            seal_wrap: false,
-            r#type,
-            uuid: String::new(),
-        }
-    }
-}
-
 /// `GET sys/mounts`.
 ///
 /// # Errors
@@ -151,7 +59,23 @@ pub async fn list(session: &Session<'_>) -> Result<Answer, Error> {
         .iter()
         .map(|mounted| (mounted.mount.path.as_str(), MountView::of(&mounted.mount)))
         .collect();
-    views.insert("sys/", MountView::of_sys());
+    views.insert("sys/", MountView::of_sys(session.tenant.id()));
+    Ok(Answer::Flattened(Reply::data(&views)?))
+}
+
+/// `GET sys/auth`: the ways to log in.
+///
+/// # Errors
+/// [`Error::Denied`].
+pub async fn list_auth(session: &Session<'_>) -> Result<Answer, Error> {
+    let request = session.request;
+    session
+        .authorize(plain_operation(request.verb), &request.query)
+        .await?;
+    if request.verb != Verb::Read {
+        return Err(Error::UnsupportedOperation);
+    }
+    let views = BTreeMap::from([("token/", MountView::of_tokens(session.tenant.id()))]);
     Ok(Answer::Flattened(Reply::data(&views)?))
 }
 

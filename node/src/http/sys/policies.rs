@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::auth::builtin;
 use crate::auth::policies;
 use crate::auth::policy::{Policy, PolicyName, submitted_text};
 use crate::engines::{Reply, Verb};
@@ -97,6 +98,12 @@ async fn write(
     fields: &Fields,
 ) -> Result<Option<String>, Error> {
     let name: PolicyName = name.parse()?;
+    if builtin::is_reserved(name.as_str()) {
+        return Err(Error::bad_request(format!(
+            "cannot update {:?} policy",
+            name.as_str()
+        )));
+    }
     let (sent, warning) = match (fields.string("policy")?, fields.string("rules")?) {
         (Some(policy), _) => (policy, None),
         (None, Some(rules)) => (

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::json;
 
-use super::mounts::MountView;
+use super::mount_view::MountView;
 use crate::auth::acl::Operation;
 use crate::engines::{Reply, Verb};
 use crate::error::Error;
@@ -68,7 +68,10 @@ pub fn all(session: &Session<'_>) -> Result<Answer, Error> {
         .filter(|mount| may_see(session, mount))
         .map(|mount| (mount.path.clone(), MountView::of(mount)))
         .collect();
-    let auth = BTreeMap::from([("token/".to_owned(), MountView::of_tokens())]);
+    let auth = BTreeMap::from([(
+        "token/".to_owned(),
+        MountView::of_tokens(session.tenant.id()),
+    )]);
     Ok(Answer::Enveloped(Reply::data(&Visible { auth, secret })?))
 }
 

@@ -68,7 +68,6 @@ pub struct TokenView<'a> {
 
 impl<'a> TokenView<'a> {
     fn of(id: &'a str, entry: &'a TokenEntry, now: Timestamp) -> Self {
-        let ends = entry.expires.is_some();
         Self {
             id,
             accessor: &entry.accessor,
@@ -86,7 +85,7 @@ impl<'a> TokenView<'a> {
             r#type: "service",
             entity_id: "",
             renewable: entry.renewable,
-            issue_time: ends.then(|| entry.created.to_string()),
+            issue_time: (entry.path != "auth/token/root").then(|| entry.created.to_string()),
             period: (entry.period_s > 0).then_some(entry.period_s),
             last_renewal: entry.last_renewal.map(|moment| moment.to_string()),
             last_renewal_time: entry.last_renewal.map(Timestamp::unix_seconds),

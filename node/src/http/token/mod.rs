@@ -35,6 +35,7 @@ pub async fn route(session: &Session<'_>, path: &str) -> Result<Answer, Error> {
         ("create", Verb::Write) => create::create(session, &fields, allowed, false).await,
         ("create-orphan", Verb::Write) => create::create(session, &fields, allowed, true).await,
         ("lookup-self", Verb::Read | Verb::Write) => lookup::of_self(session),
+        ("lookup", Verb::Read) => lookup::of_self(session),
         ("lookup", Verb::Write) => lookup::of_token(session, &fields).await,
         ("lookup-accessor", Verb::Write) => lookup::of_accessor(session, &fields).await,
         ("accessors/", Verb::List) => lookup::accessors(session).await,

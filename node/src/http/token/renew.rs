@@ -27,7 +27,7 @@ pub async fn of_self(session: &Session<'_>, fields: &Fields) -> Result<Answer, E
 /// As [`of_self`], and for a token that is not valid.
 pub async fn of_token(session: &Session<'_>, fields: &Fields) -> Result<Answer, Error> {
     let grant = named_grant(session, fields).await?;
-    let grant = grant.ok_or_else(|| Error::Refused("token not found".into()))?;
+    let grant = grant.ok_or_else(|| Error::invalid("token", "token not found"))?;
     let text = fields.string("token")?.unwrap_or_default();
     renew(session, fields, grant.token, &text).await
 }
@@ -55,11 +55,11 @@ async fn renew(
     }
     let tenant = &session.opened.tenant;
     let limits = tenant.limits();
-    let (entry, ttl_s) = tenant
+    let (entry, left_s) = tenant
         .view()
         .run(async |rows| {
             let entry = tree::load(rows, token, session.now).await?;
-            let mut entry = entry.ok_or_else(|| Error::Refused("token not found".into()))?;
+            let mut entry = entry.ok_or_else(|| Error::invalid("token", "token not found"))?;
             if !entry.renewable {
                 return Err(not_renewable());
             }
@@ -76,9 +76,14 @@ async fn renew(
         })
         .await?;
     tenant.access().forget(token);
-    Ok(Answer::Enveloped(
-        AuthView::of(text, &entry, ttl_s).reply()?,
-    ))
+    let capped = increment_s > left_s && entry.period_s == 0;
+    let warning = capped.then(|| {
+        format!(
+            "TTL of \"{increment_s}s\" exceeded the effective max_ttl of \"{left_s}s\"; TTL value is capped accordingly"
+        )
+    });
+    let reply = AuthView::of(text, &entry, left_s).reply()?;
+    Ok(Answer::Enveloped(reply.with_warning(warning)))
 }
 
 fn not_renewable() -> Error {
