@@ -1,0 +1,99 @@
+//! A thousand seeds, and the proof that they would find something.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::*;
+use crate::wire::MAX_GOSSIP_BYTES;
+
+const SEEDS: u64 = 1000;
+const SEEDS_PER_MUTANT: u64 = 200;
+
+/// Plays seeds on all processors; the summary of all, or the failure with the lowest seed.
+fn play(seeds: u64, mutant: Option<Mutant>) -> Result<Summary, Box<Failure>> {
+    let next = AtomicU64::new(0);
+    let work = || {
+        let mut total = Summary::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds {
+                return Ok(total);
+            }
+            match run(seed, mutant) {
+                Ok(summary) => total.add(&summary),
+                Err(failure) => {
+                    next.store(seeds, Ordering::Relaxed);
+                    return Err(failure);
+                }
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap())
+            .collect()
+    });
+    let mut total = Summary::default();
+    let mut failures = Vec::new();
+    for outcome in outcomes {
+        match outcome {
+            Ok(summary) => total.add(&summary),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    match failures.into_iter().min_by_key(|failure| failure.seed) {
+        Some(failure) => Err(failure),
+        None => Ok(total),
+    }
+}
+
+#[test]
+fn a_thousand_seeds_keep_every_promise() {
+    let total = play(SEEDS, None).unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{total:#?}");
+    let happened = [
+        total.faults,
+        total.published,
+        total.learned,
+        total.heard,
+        total.answered,
+        total.unanswered,
+        total.alarms,
+    ];
+    assert!(happened.iter().all(|count| *count >= SEEDS), "{total:?}");
+    assert!(total.longest_gossip > MAX_GOSSIP_BYTES / 2);
+}
+
+#[test]
+fn every_mutant_is_caught() {
+    for mutant in MUTANTS {
+        let outcome = play(SEEDS_PER_MUTANT, Some(mutant));
+        let failure = outcome.expect_err(&format!("nobody noticed {mutant:?}"));
+        println!("{mutant:?}: seed {}: {}", failure.seed, failure.what);
+    }
+}
+
+#[test]
+fn a_seed_plays_the_same_twice() {
+    for seed in 0..5 {
+        assert_eq!(run(seed, None), run(seed, None));
+        let broken = || run(seed, Some(Mutant::NeverDown)).map_err(|failure| failure.to_string());
+        assert_eq!(broken(), broken());
+    }
+}
+
+/// Plays the one seed that a failure has printed.
+#[test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "whoever replays a failure says which"
+)]
+fn replay() {
+    let seed = std::env::var("CONCLAVE_SIM_SEED").ok();
+    let seed = seed.map_or(0, |seed| {
+        seed.parse().expect("a number in CONCLAVE_SIM_SEED")
+    });
+    run(seed, None).unwrap_or_else(|failure| panic!("{failure}"));
+}
