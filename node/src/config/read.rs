@@ -125,41 +125,59 @@ fn top_level<'a>(
     config.unauthenticated_seal_routes = top
         .flag("unauthenticated_seal_routes")?
         .unwrap_or_else(|| config.is_loopback_only());
-    set(
-        &mut config.default_lease_ttl,
-        top.duration("default_lease_ttl", SECOND, TEN_YEARS)?,
-    );
-    set(
-        &mut config.max_lease_ttl,
-        top.duration("max_lease_ttl", SECOND, TEN_YEARS)?,
-    );
+    lengths_of_time(&mut top, &mut config)?;
+    logging(&mut top, &mut config)?;
+    top.finish()?;
+    Ok(config)
+}
+
+fn lengths_of_time(top: &mut Section, config: &mut Config) -> Result<(), ConfigError> {
+    for (key, setting, least, most) in [
+        (
+            "default_lease_ttl",
+            &mut config.default_lease_ttl,
+            SECOND,
+            TEN_YEARS,
+        ),
+        (
+            "max_lease_ttl",
+            &mut config.max_lease_ttl,
+            SECOND,
+            TEN_YEARS,
+        ),
+        (
+            "staleness_max",
+            &mut config.staleness_max,
+            SECOND / 100,
+            SECOND * 10,
+        ),
+        (
+            "attempt_ttl",
+            &mut config.attempt_ttl,
+            SECOND * 10,
+            HOUR * 24,
+        ),
+    ] {
+        set(setting, top.duration(key, least, most)?);
+    }
     if config.default_lease_ttl > config.max_lease_ttl {
         return Err(top.wrong("default_lease_ttl", "is longer than max_lease_ttl"));
     }
-    let level_rule = "must be trace, debug, info, warn or error";
+    Ok(())
+}
+
+fn logging(top: &mut Section, config: &mut Config) -> Result<(), ConfigError> {
+    let levels = "must be trace, debug, info, warn or error";
     set(
         &mut config.log_level,
-        top.word("log_level", level_rule, log_level)?,
+        top.word("log_level", levels, log_level)?,
     );
-    let format_rule = "must be text or json";
+    let formats = "must be text or json";
     set(
         &mut config.log_format,
-        top.word("log_format", format_rule, log_format)?,
+        top.word("log_format", formats, log_format)?,
     );
-    set(
-        &mut config.staleness_max,
-        top.duration(
-            "staleness_max",
-            Duration::from_millis(10),
-            Duration::from_secs(10),
-        )?,
-    );
-    set(
-        &mut config.attempt_ttl,
-        top.duration("attempt_ttl", Duration::from_secs(10), HOUR * 24)?,
-    );
-    top.finish()?;
-    Ok(config)
+    Ok(())
 }
 
 fn storage(place: String, block: &Block) -> Result<Storage, ConfigError> {
