@@ -157,6 +157,17 @@ pub mod testing {
     use crate::store::key::{Key, Table};
     use crate::store::{Store, transact};
 
+    /// A view of the own rows of a fresh add-on.
+    pub async fn tenant_view() -> View {
+        let mount = mount_view().await;
+        let tenant = Scope::Tenant(mount.unsealed().tenant());
+        View::new(
+            Arc::clone(mount.store()),
+            Arc::clone(mount.unsealed()),
+            tenant,
+        )
+    }
+
     /// A view of a fresh mount of a fresh add-on.
     pub async fn mount_view() -> View {
         let tenant = TenantId::generate(&OsRandom);

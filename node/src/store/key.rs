@@ -85,6 +85,10 @@ pub enum Table {
     TokenChild = 25,
     /// Tokens by hour of expiry, for the sweeper.
     TokenExpiry = 26,
+    /// Names and lengths of policies.
+    PolicyIndex = 28,
+    /// How many policies there are, how long together, and how often they changed.
+    PolicyTotals = 29,
 
     // Of any scope above the store's.
     /// Sibling names under one directory.

@@ -139,7 +139,7 @@ async fn perform(tenant: &OpenTenant, change: Change) -> Result<(), Error> {
         Change::DeletePolicy(name) => {
             tenant
                 .view()
-                .run(async |rows| policies::delete(rows, &name))
+                .run(async |rows| policies::delete(rows, &name).await)
                 .await?;
             tenant.access().forget_all();
             Ok(())

@@ -12,6 +12,7 @@ pub mod mount;
 pub mod open;
 pub mod principal;
 pub mod registry;
+pub mod weighted;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
