@@ -71,7 +71,8 @@ pub enum Table {
     Keyring = 18,
     /// The stamp of the last commit that changed cached state.
     ChangeStamp = 19,
-    /// Revoked Biscuits by revocation id; plaintext, since it must be known while sealed.
+    /// Revoked Biscuits by shelf and revocation id, and at the shelf how many; plaintext, since it must be known while
+    /// sealed.
     RevokedBiscuit = 20,
     /// The mount table.
     Mounts = 21,

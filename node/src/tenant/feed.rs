@@ -199,6 +199,12 @@ async fn apply(tenants: &Tenants, record: &[u8]) -> Result<(), Error> {
     if facet == Facet::AddOn {
         return tenants.renew(id).await;
     }
+    if let Facet::RevokedBiscuit(part) = facet {
+        if let Some(tenant) = tenants.by_id(id) {
+            tenant.note_revoked(part);
+        }
+        return Ok(());
+    }
     let opened = tenants.by_id(id).and_then(|tenant| tenant.opened());
     match opened {
         Some(opened) => opened.tenant.apply(facet).await,

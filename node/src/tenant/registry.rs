@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::revoked;
+use crate::auth::biscuit::Role;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::id::TenantId;
@@ -140,8 +142,8 @@ pub async fn delete(store: &dyn Store, id_or_name: &str) -> Result<AddOn, Error>
     Ok(addon)
 }
 
-/// Raises the token epochs of these roles: every root or user Biscuit made before is void. When both are raised, the
-/// single revocations are forgotten, since they say nothing any more.
+/// Raises the token epochs of these roles: every root or user Biscuit made before is void. Their single revocations are
+/// forgotten, since they say nothing any more.
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is no such add-on.
@@ -155,6 +157,12 @@ pub async fn rotate_tokens(
     let before = find(store, id_or_name).await?;
     let (addon, _) = transact(store, async |transaction, _| {
         let mut addon = find_in(transaction, &before.id.to_string()).await?;
+        if root && addon.root_token_epoch <= before.root_token_epoch {
+            revoked::clear(transaction, addon.id, Role::Root);
+        }
+        if user && addon.user_token_epoch <= before.user_token_epoch {
+            revoked::clear(transaction, addon.id, Role::User);
+        }
         if root {
             addon.root_token_epoch = addon.root_token_epoch.max(before.root_token_epoch + 1);
         }
