@@ -128,15 +128,16 @@ async fn what_bearers_revoke_leaves_room_for_administrators() {
 async fn calls_at_once_do_not_get_past_the_limit() {
     let world = World::new();
     world.plant_count(USER, MAX_REVOKED - 3).await;
-    let calls = (0..8).map(async |number| {
-        let id = id(number);
-        file(&world.store, world.tenant, USER, &id).await
-    });
+    let ids: Vec<_> = (0..8).map(id).collect();
+    let calls = ids
+        .iter()
+        .map(|id| file(&world.store, world.tenant, USER, id));
     let results = futures_util::future::join_all(calls).await;
     assert_eq!(results.iter().filter(|result| is_full(result)).count(), 5);
     // The other role is not concerned.
-    let id = id(99);
-    file(&world.store, world.tenant, ROOT, &id).await.unwrap();
+    file(&world.store, world.tenant, ROOT, &id(99))
+        .await
+        .unwrap();
 }
 
 #[actix::test]
