@@ -6,7 +6,6 @@ use super::request::Request;
 use crate::auth::acl::Operation;
 use crate::auth::biscuit::{Identity, VerifiedBiscuit, may_be_biscuit};
 use crate::auth::token::id;
-use crate::auth::token::tree;
 use crate::clock::Timestamp;
 use crate::engines::Verb;
 use crate::error::{Denial, Error};
@@ -242,24 +241,15 @@ impl<'r> Session<'r> {
         if grant.entry.uses_left == 0 {
             return Ok(());
         }
-        let token = grant.token;
-        let acl = Arc::clone(&grant.acl);
-        let entry = self
-            .opened
-            .tenant
-            .view()
-            .run(async |rows| {
-                let entry = tree::load(rows, token, self.now).await?;
-                let mut entry = entry.ok_or_else(Error::no_token)?;
-                entry.uses_left = match entry.uses_left {
-                    1 => -1,
-                    uses => uses - 1,
-                };
-                tree::update(rows, token, &entry)?;
-                Ok(entry)
-            })
-            .await?;
-        self.principal = Principal::Token(Arc::new(Grant { token, entry, acl }));
+        let (token, ends, acl) = (grant.token, grant.ends, Arc::clone(&grant.acl));
+        let access = self.opened.tenant.access();
+        let entry = access.take_use(token, self.now).await?;
+        self.principal = Principal::Token(Arc::new(Grant {
+            token,
+            entry,
+            ends,
+            acl,
+        }));
         Ok(())
     }
 }

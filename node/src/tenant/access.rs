@@ -9,7 +9,7 @@
 //! bounded in bytes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -19,7 +19,7 @@ use crate::auth::acl::{Acl, no_identity};
 use crate::auth::builtin;
 use crate::auth::policies::{self, Loaded};
 use crate::auth::token::entry::TokenEntry;
-use crate::auth::token::tree;
+use crate::auth::token::tree::{self, Living};
 use crate::barrier::{Domain, View};
 use crate::clock::Timestamp;
 use crate::engines::Engine;
@@ -46,14 +46,17 @@ pub struct Grant {
     pub token: Pseudonym,
     /// Its entry, as of when it was looked up.
     pub entry: TokenEntry,
+    /// When it ends, itself or with the first of its ancestors.
+    pub ends: Option<Timestamp>,
     /// Its policies, compiled.
     pub acl: Arc<Acl>,
 }
 
 impl Grant {
-    /// Whether it still says the truth: neither the token nor one of the rules has ended.
+    /// Whether it still says the truth: neither the token, nor one it ends with, nor one of the rules has ended.
     fn is_valid(&self, now: Timestamp) -> bool {
-        !self.entry.is_expired(now) && self.acl.expires_at().is_none_or(|end| now < end)
+        let mut ends = self.ends.into_iter().chain(self.acl.expires_at());
+        ends.all(|end| now < end)
     }
 
     fn weight_bytes(&self) -> usize {
@@ -68,7 +71,7 @@ impl Grant {
 pub struct AccessCache {
     view: View,
     cached: RwLock<Cached>,
-    user: Mutex<Option<Arc<Acl>>>,
+    user: Mutex<Option<UserRules>>,
     root: Arc<Acl>,
 }
 
@@ -83,6 +86,13 @@ struct Cached {
     rules: Weighted<Vec<String>, Arc<Acl>>,
     /// Which version of the policies `rules` is compiled from.
     version: u64,
+}
+
+/// The rights of the user Biscuit, and the mounts that they are for. A caller may bring mounts from before a change, so
+/// it is not enough to drop this at the change. Weak, so that a removed mount's keys go with the mount.
+struct UserRules {
+    mounts: Weak<MountTable<dyn Engine>>,
+    acl: Arc<Acl>,
 }
 
 /// The rules of a token that is looked up.
@@ -173,18 +183,18 @@ impl AccessCache {
         let found = self
             .view
             .run(async |rows| {
-                let Some(entry) = tree::load(rows, token, now).await? else {
+                let Some(living) = tree::load_living(rows, token, now).await? else {
                     return Ok(None);
                 };
                 let version = policies::version(rows).await?;
-                let rules = match self.compiled(&entry, version, now) {
+                let rules = match self.compiled(&living.entry, version, now) {
                     Some(acl) => Rules::Compiled(acl),
-                    None => Rules::Read(policies::load(rows, &entry.policies).await?),
+                    None => Rules::Read(policies::load(rows, &living.entry.policies).await?),
                 };
-                Ok(Some((entry, rules, version)))
+                Ok(Some((living, rules, version)))
             })
             .await?;
-        let Some((entry, rules, version)) = found else {
+        let Some((Living { entry, ends }, rules, version)) = found else {
             return Ok(None);
         };
         let (acl, made_bytes) = match rules {
@@ -194,7 +204,12 @@ impl AccessCache {
                 (Arc::new(acl), Some(bytes))
             }
         };
-        let grant = Arc::new(Grant { token, entry, acl });
+        let grant = Arc::new(Grant {
+            token,
+            entry,
+            ends,
+            acl,
+        });
         let mut cached = self.cached.write();
         if cached.generation != generation || version < cached.version {
             return Ok(Some(grant));
@@ -212,6 +227,26 @@ impl AccessCache {
             cached.keep_grant(&grant);
         }
         Ok(Some(grant))
+    }
+
+    /// Takes one use off a limited token, in the store, so that no two requests get the same one. Returns what is left.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] when the token is not valid any more.
+    pub async fn take_use(&self, token: Pseudonym, now: Timestamp) -> Result<TokenEntry, Error> {
+        // Once: a second run after a commit in doubt would take another use, or find none left.
+        self.view
+            .run_once(now, async |rows| {
+                let entry = tree::load(rows, token, now).await?;
+                let mut entry = entry.ok_or_else(Error::no_token)?;
+                entry.uses_left = match entry.uses_left {
+                    1 => -1,
+                    uses => uses - 1,
+                };
+                tree::update(rows, token, &entry).await?;
+                Ok(entry)
+            })
+            .await
     }
 
     /// The rules of a token's policies, if they were compiled from this version and none of them has ended.
@@ -234,10 +269,13 @@ impl AccessCache {
     ///
     /// # Errors
     /// [`Error::Bug`] when the built-in policy does not compile.
-    pub fn user(&self, mounts: &MountTable<dyn Engine>) -> Result<Arc<Acl>, Error> {
+    pub fn user(&self, mounts: &Arc<MountTable<dyn Engine>>) -> Result<Arc<Acl>, Error> {
+        let weak = Arc::downgrade(mounts);
         let mut user = self.user.lock();
-        if let Some(acl) = user.as_ref() {
-            return Ok(Arc::clone(acl));
+        if let Some(user) = user.as_ref()
+            && user.mounts.ptr_eq(&weak)
+        {
+            return Ok(Arc::clone(&user.acl));
         }
         let kinds: BTreeMap<&str, &str> = mounts
             .iter()
@@ -245,7 +283,10 @@ impl AccessCache {
             .collect();
         let policy = builtin::user_policy(&kinds)?;
         let acl = Arc::new(Acl::compile([&policy], Timestamp(0), &no_identity));
-        *user = Some(Arc::clone(&acl));
+        *user = Some(UserRules {
+            mounts: weak,
+            acl: Arc::clone(&acl),
+        });
         Ok(acl)
     }
 

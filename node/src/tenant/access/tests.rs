@@ -6,6 +6,10 @@ use super::*;
 use crate::auth::acl::Operation;
 use crate::auth::policies::MAX_TOKEN_BYTES;
 use crate::barrier::testing::tenant_view;
+use crate::engines::kv::plain::PlainEngine;
+use crate::rng::OsRandom;
+use crate::store::contract::doubt::{Doubtful, Fate};
+use crate::tenant::mount::{EngineKind, Mount, Mounted};
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000_000_000);
 
@@ -133,4 +137,66 @@ async fn a_forgotten_token_takes_the_children_of_all_with_it() {
     let cached = access.cached.read();
     let is_cached = [parent, child, stranger].map(|token| cached.grant(token).is_some());
     assert_eq!(is_cached, [false, false, true]);
+}
+
+#[actix::test]
+async fn a_cached_child_ends_with_its_parent() {
+    let access = AccessCache::new(tenant_view().await);
+    let soon = NOW.plus(Duration::from_secs(10));
+    let grandparent = insert(&access, "grandparent", |entry| entry.expires = Some(soon)).await;
+    let parent = insert(&access, "parent", |entry| {
+        entry.parent = Some(grandparent);
+        entry.depth = 1;
+    })
+    .await;
+    insert(&access, "child", |entry| {
+        entry.parent = Some(parent);
+        entry.depth = 2;
+        entry.expires = Some(NOW.plus(Duration::from_secs(3600)));
+    })
+    .await;
+    let just_before = Timestamp(soon.0 - 1);
+    assert!(access.grant("child", NOW).await.unwrap().is_some());
+    assert!(access.grant("child", just_before).await.unwrap().is_some());
+    assert!(access.grant("child", soon).await.unwrap().is_none());
+}
+
+#[actix::test]
+async fn mounts_from_before_a_change_leave_nothing_behind() {
+    let view = tenant_view().await;
+    let access = AccessCache::new(view.clone());
+    let before = Arc::new(MountTable::new([]));
+    let mount = Mount::new(&OsRandom, "kv/", EngineKind::Kv, BTreeMap::new());
+    let engine: Arc<dyn Engine> = Arc::new(PlainEngine::kv(view.mount(mount.id), 1));
+    let after = Arc::new(MountTable::new([Arc::new(Mounted { mount, engine })]));
+    let may_list = |mounts: &Arc<MountTable<dyn Engine>>| {
+        let acl = access.user(mounts).unwrap();
+        acl.check(Operation::List, "kv/", None, None).is_allowed()
+    };
+    access.forget_all();
+    // A request that loaded the mounts before the change comes to ask after it.
+    assert!(!may_list(&before));
+    assert!(may_list(&after));
+    let (one, two) = (access.user(&after).unwrap(), access.user(&after).unwrap());
+    assert!(Arc::ptr_eq(&one, &two));
+}
+
+#[actix::test]
+async fn a_use_is_taken_once_although_the_commit_is_in_doubt() {
+    let view = tenant_view().await;
+    let store = Arc::new(Doubtful::new(Arc::clone(view.store())));
+    let view = View::new(store.clone(), Arc::clone(view.unsealed()), view.scope());
+    let access = AccessCache::new(view);
+    let token = insert(&access, "limited", |entry| entry.uses_left = 3).await;
+    let mut left = Vec::new();
+    for fates in [
+        &[Fate::DoneInDoubt][..],
+        &[Fate::LostInDoubt],
+        &[Fate::DoneInDoubt],
+    ] {
+        store.plan(fates);
+        left.push(access.take_use(token, NOW).await.unwrap().uses_left);
+    }
+    assert_eq!(left, [2, 1, -1], "and the last one is granted");
+    assert!(access.take_use(token, NOW).await.is_err());
 }
