@@ -157,6 +157,13 @@ pub mod testing {
     use crate::store::key::{Key, Table};
     use crate::store::{Store, transact};
 
+    /// A view of the own rows of a fresh add-on.
+    pub async fn tenant_view() -> View {
+        let (store, unsealed) = addon().await;
+        let scope = Scope::Tenant(unsealed.tenant());
+        View::new(store, Arc::new(unsealed), scope)
+    }
+
     /// A fresh add-on: its store, and its keys as just opened.
     pub async fn addon() -> (Arc<dyn Store>, Unsealed) {
         let tenant = TenantId::generate(&OsRandom);

@@ -6,7 +6,6 @@ use super::request::Request;
 use crate::auth::acl::Operation;
 use crate::auth::biscuit::{Identity, VerifiedBiscuit, may_be_biscuit};
 use crate::auth::token::id;
-use crate::auth::token::tree;
 use crate::clock::Timestamp;
 use crate::engines::Verb;
 use crate::error::{Denial, Error};
@@ -307,23 +306,14 @@ pub async fn count_use(
     if grant.entry.uses_left == 0 {
         return Ok(principal);
     }
-    let token = grant.token;
-    let acl = Arc::clone(&grant.acl);
-    let entry = opened
-        .tenant
-        .view()
-        .run_once(now, async |rows| {
-            let entry = tree::load(rows, token, now).await?;
-            let mut entry = entry.ok_or_else(Error::no_token)?;
-            entry.uses_left = match entry.uses_left {
-                1 => -1,
-                uses => uses - 1,
-            };
-            tree::update(rows, token, &entry)?;
-            Ok(entry)
-        })
-        .await?;
-    Ok(Principal::Token(Arc::new(Grant { token, entry, acl })))
+    let (token, ends, acl) = (grant.token, grant.ends, Arc::clone(&grant.acl));
+    let entry = opened.tenant.access().take_use(token, now).await?;
+    Ok(Principal::Token(Arc::new(Grant {
+        token,
+        entry,
+        ends,
+        acl,
+    })))
 }
 
 /// The operation of a verb on a path that does not tell creation from update.

@@ -19,6 +19,8 @@ pub enum Facet {
     Token(Pseudonym),
     /// The key with this pseudonym in this transit mount.
     TransitKey(MountId, Pseudonym),
+    /// One Biscuit was revoked: where it is filed.
+    RevokedBiscuit(Pseudonym),
 }
 
 impl Facet {
@@ -38,6 +40,10 @@ impl Facet {
                 record.push(6);
                 record.extend_from_slice(mount.as_bytes());
                 record.extend_from_slice(&key.0);
+            }
+            Self::RevokedBiscuit(part) => {
+                record.push(7);
+                record.extend_from_slice(&part.0);
             }
         }
         record
@@ -65,6 +71,10 @@ impl Facet {
                 let key = key.first_chunk().ok_or_else(damaged)?;
                 Self::TransitKey(MountId::from_bytes(*mount), Pseudonym(*key))
             }
+            (7, 16) => {
+                let part = rest.first_chunk().ok_or_else(damaged)?;
+                Self::RevokedBiscuit(Pseudonym(*part))
+            }
             _ => return Err(damaged()),
         };
         Ok((TenantId::from_bytes(*tenant), facet))
@@ -86,6 +96,7 @@ mod tests {
             Facet::Policies,
             Facet::Token(pseudonym),
             Facet::TransitKey(MountId::from_bytes([4; 16]), pseudonym),
+            Facet::RevokedBiscuit(pseudonym),
         ] {
             let record = facet.encode(tenant);
             assert_eq!(Facet::decode(&record).unwrap(), (tenant, facet));

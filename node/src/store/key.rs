@@ -71,7 +71,8 @@ pub enum Table {
     Keyring = 18,
     /// The stamp of the last commit that changed cached state.
     ChangeStamp = 19,
-    /// Revoked Biscuits by revocation id; plaintext, since it must be known while sealed.
+    /// Revoked Biscuits by shelf and revocation id, and at the shelf how many; plaintext, since it must be known while
+    /// sealed.
     RevokedBiscuit = 20,
     /// The mount table.
     Mounts = 21,
@@ -87,6 +88,10 @@ pub enum Table {
     TokenExpiry = 26,
     /// Removed mounts by hour of removal, for the sweeper.
     RetiredMount = 27,
+    /// Names and lengths of policies.
+    PolicyIndex = 28,
+    /// How many policies there are, how long together, and how often they changed.
+    PolicyTotals = 29,
 
     // Of any scope above the store's.
     /// Sibling names under one directory.

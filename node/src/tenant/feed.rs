@@ -244,6 +244,10 @@ async fn apply(tenants: &Tenants, record: &[u8]) -> Result<(), Error> {
         }
     };
     let tenant = tenants.by_id(id);
+    if let (Facet::RevokedBiscuit(part), Some(tenant)) = (facet, &tenant) {
+        tenant.note_revoked(part);
+        return Ok(());
+    }
     let opened = tenant.as_ref().and_then(|tenant| tenant.opened());
     let applied = match (facet, opened) {
         (Facet::AddOn, _) => tenants.renew(id).await,

@@ -155,7 +155,7 @@ async fn perform(tenant: &OpenTenant, change: Change, now: Timestamp) -> Result<
         Change::DeletePolicy(name) => {
             tenant
                 .view()
-                .run(async |rows| policies::delete(rows, &name))
+                .run(async |rows| policies::delete(rows, &name).await)
                 .await?;
             tenant.access().forget_all();
             Ok(())
@@ -294,17 +294,7 @@ fn forget_cubbyholes(tenant: &OpenTenant, rows: &mut Rows<'_>, tokens: &[Pseudon
 
 /// Removes what is over: ended tokens, and traces of operations that nobody will ask about again.
 async fn sweep(tenant: &OpenTenant, now: Timestamp) -> Result<(), Error> {
-    loop {
-        let expired = tenant
-            .view()
-            .run(async |rows| tree::expired(rows, now, SWEEP_BATCH).await)
-            .await?;
-        let more = expired.len() == SWEEP_BATCH;
-        revoke(tenant, expired).await?;
-        if !more {
-            break;
-        }
-    }
+    sweep_tokens(tenant, now, SWEEP_BATCH).await?;
     clear_retired_mounts(tenant, now).await?;
     let mounts = tenant.mounts();
     let bound = hour(now).saturating_sub(TRACE_HOURS);
@@ -323,4 +313,76 @@ async fn sweep(tenant: &OpenTenant, now: Timestamp) -> Result<(), Error> {
 
 fn hour(now: Timestamp) -> u64 {
     u64::try_from(now.unix_seconds() / 3600).unwrap_or(0)
+}
+
+/// Removes all ended tokens, in transactions of `batch` rows of their index.
+async fn sweep_tokens(tenant: &OpenTenant, now: Timestamp, batch: usize) -> Result<(), Error> {
+    loop {
+        let expired = tenant
+            .view()
+            .run(async |rows| tree::expired(rows, now, batch).await)
+            .await?;
+        revoke(tenant, expired.tokens).await?;
+        if !expired.more {
+            return Ok(());
+        }
+        // A store on this machine may answer without a pause.
+        tokio::task::yield_now().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix::Arbiter;
+
+    use super::*;
+    use crate::auth::token::entry::{LifetimeLimits, TokenEntry};
+    use crate::barrier::testing::tenant_view;
+    use crate::store::key::Part;
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000_000_000);
+
+    #[actix::test]
+    async fn a_sweep_goes_on_where_tokens_that_live_or_are_gone_are_in_between() {
+        let view = tenant_view().await;
+        view.run(async |rows| crate::tenant::open::write_mounts(rows, &[]))
+            .await
+            .unwrap();
+        let limits = LifetimeLimits {
+            default_ttl_s: 1,
+            max_ttl_s: 1,
+        };
+        let arbiter = Arbiter::current();
+        let tenant = OpenTenant::load(view, [0; 8], limits, arbiter)
+            .await
+            .unwrap();
+        let long_ago = |hours: i64| Timestamp::from_unix_seconds(NOW.unix_seconds() - 3600 * hours);
+        tenant
+            .view()
+            .run(async |rows| {
+                for number in 0..20_u8 {
+                    let mut entry = TokenEntry::root(format!("accessor {number}"), NOW);
+                    entry.expires = Some(long_ago(30 - i64::from(number)));
+                    let token = Pseudonym([number; 16]);
+                    tree::insert(rows, token, &entry)?;
+                    if number % 2 == 1 {
+                        // As if its row of the index were an old one.
+                        rows.delete(Table::Token, &[Part::Name(token)]);
+                    }
+                }
+                let mut lives = TokenEntry::root("lives".to_owned(), NOW);
+                lives.expires = Some(long_ago(-2));
+                tree::insert(rows, Pseudonym([99; 16]), &lives)
+            })
+            .await
+            .unwrap();
+        sweep_tokens(&tenant, NOW, 3).await.unwrap();
+        let left = async |table| {
+            let view = tenant.view();
+            let rows = view.run(async |rows| rows.scan(table, &[], None, 100).await);
+            rows.await.unwrap().len()
+        };
+        assert_eq!(left(Table::TokenExpiry).await, 1);
+        assert_eq!(left(Table::Token).await, 1);
+    }
 }

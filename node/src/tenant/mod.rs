@@ -12,8 +12,10 @@ pub mod mount;
 pub mod open;
 pub mod principal;
 pub mod registry;
+pub mod revoked;
+pub mod weighted;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -22,28 +24,26 @@ use self::access::Grant;
 use self::gate::Opened;
 use self::principal::Principal;
 use self::registry::AddOn;
+use self::revoked::{By, Revoked};
 use crate::auth::acl::{Acl, no_identity};
-use crate::auth::biscuit::{Identity, RevocationId, Role, VerifiedBiscuit};
+use crate::auth::biscuit::{Identity, Role, VerifiedBiscuit};
 use crate::auth::builtin;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::id::TenantId;
 use crate::metrics::TenantMetrics;
 use crate::seal::SealHandle;
-use crate::store::key::{Key, KeyRange, Part, Pseudonym, Scope, Table};
-use crate::store::{Store, transact};
+use crate::store::Store;
+use crate::store::key::Pseudonym;
 
 pub use self::directory::Tenants;
-
-/// How many revoked Biscuits an add-on remembers. Rotating the token epochs voids all at once and empties the list.
-const MAX_REVOKED: usize = 10_000;
 
 /// One add-on on this node.
 pub struct Tenant {
     addon: ArcSwap<AddOn>,
     seal: SealHandle,
     opened: Arc<ArcSwapOption<Opened>>,
-    revoked: ArcSwap<HashSet<Pseudonym>>,
+    revoked: Revoked,
     metrics: TenantMetrics,
 }
 
@@ -61,7 +61,7 @@ impl Tenant {
             addon: ArcSwap::from_pointee(addon),
             seal,
             opened,
-            revoked: ArcSwap::default(),
+            revoked: Revoked::default(),
             metrics: TenantMetrics::new()?,
         })
     }
@@ -129,7 +129,7 @@ impl Tenant {
         else {
             return Ok(None);
         };
-        let revocations = biscuit.revocation_ids().iter().map(revocation_part);
+        let revocations = biscuit.revocation_ids().iter().map(revoked::part);
         if tenant != self.id() || self.is_void(role, token_epoch, revocations) {
             return Ok(None);
         }
@@ -169,67 +169,47 @@ impl Tenant {
         &self,
         role: Role,
         token_epoch: u64,
-        mut revocations: impl Iterator<Item = Pseudonym>,
+        revocations: impl Iterator<Item = Pseudonym>,
     ) -> bool {
         let addon = self.addon.load();
         let current_epoch = match role {
             Role::Root => addon.root_token_epoch,
             Role::User => addon.user_token_epoch,
         };
-        let revoked = self.revoked.load();
-        token_epoch != current_epoch
-            || (!revoked.is_empty() && revocations.any(|part| revoked.contains(&part)))
+        token_epoch != current_epoch || self.revoked.covers(revocations)
     }
 
     /// Voids a Biscuit, and what was narrowed from it, for good.
     ///
     /// # Errors
     /// [`Error::Invalid`] when too many are revoked already.
-    pub async fn revoke_biscuit(&self, store: &dyn Store, id: &RevocationId) -> Result<(), Error> {
-        if self.revoked.load().len() >= MAX_REVOKED {
-            return Err(Error::bad_request(
-                "too many revoked tokens; rotate the add-on's tokens instead",
-            ));
-        }
-        let tenant = self.id();
-        let part = revocation_part(id);
-        transact(store, async |transaction, _| {
-            let row = Key::row(
-                Scope::Tenant(tenant),
-                Table::RevokedBiscuit,
-                &[Part::Name(part)],
-            );
-            transaction.set(&row, id.as_bytes());
-            transaction.append_change(&crate::store::change::Facet::AddOn.encode(tenant));
-            Ok(())
-        })
-        .await?;
-        self.revoked.rcu(|revoked| {
-            let mut revoked = HashSet::clone(revoked);
-            revoked.insert(part);
-            revoked
-        });
+    pub async fn revoke_biscuit(
+        &self,
+        store: &dyn Store,
+        biscuit: &VerifiedBiscuit,
+        by: By,
+    ) -> Result<(), Error> {
+        let part = revoked::revoke(store, self.id(), biscuit, by).await?;
+        self.note_revoked(part);
         Ok(())
     }
 
-    /// Takes over a registry row and reads which Biscuits are revoked.
+    /// Takes note that a Biscuit was revoked, here or on another node.
+    pub fn note_revoked(&self, part: Pseudonym) {
+        self.revoked.note(part);
+    }
+
+    /// Takes over a registry row and reads which Biscuits are revoked. At most one call at a time.
     ///
     /// # Errors
     /// What the store says.
     pub async fn refresh(&self, store: &dyn Store, addon: AddOn) -> Result<(), Error> {
-        let range = KeyRange::rows(Scope::Tenant(addon.id), Table::RevokedBiscuit, &[]);
-        let (rows, _) = transact(store, async |transaction, _| {
-            Ok(transaction.range(&range, MAX_REVOKED, false).await?)
-        })
-        .await?;
-        let mut revoked = HashSet::with_capacity(rows.len());
-        for (key, _) in rows {
-            if let [Part::Name(part)] = key.parts()?.as_slice() {
-                revoked.insert(*part);
-            }
-        }
-        self.revoked.store(Arc::new(revoked));
+        let snapshot = self.revoked.read(store, addon.id).await?;
+        let epochs = |addon: &AddOn| (addon.root_token_epoch, addon.user_token_epoch);
+        let rotated = epochs(&self.addon.load()) != epochs(&addon);
+        // The epochs first: they void what the new list no longer mentions.
         self.addon.store(Arc::new(addon));
+        self.revoked.replace(snapshot, rotated);
         Ok(())
     }
 
@@ -248,13 +228,4 @@ impl Tenant {
             }
         }
     }
-}
-
-/// Where a revoked Biscuit is filed: the first bytes of its revocation id, which is a signature and so uniform.
-fn revocation_part(id: &RevocationId) -> Pseudonym {
-    let mut part = [0; 16];
-    for (to, from) in part.iter_mut().zip(id.as_bytes()) {
-        *to = *from;
-    }
-    Pseudonym(part)
 }

@@ -153,7 +153,7 @@ impl OpenTenant {
                     mounted.engine.forget(key);
                 }
             }
-            Facet::AddOn | Facet::Seal => {}
+            Facet::AddOn | Facet::Seal | Facet::RevokedBiscuit(_) => {}
         }
         Ok(())
     }

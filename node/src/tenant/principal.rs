@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::access::Grant;
-use super::revocation_part;
+use super::revoked;
 use crate::auth::acl::{Acl, Operation, requires_sudo};
 use crate::auth::biscuit::{Identity, RequestFacts, Role, VerifiedBiscuit};
 use crate::auth::token::entry::Origin;
@@ -130,11 +130,7 @@ impl Principal {
                 } => Some(Origin {
                     role,
                     token_epoch,
-                    revocations: biscuit
-                        .revocation_ids()
-                        .iter()
-                        .map(revocation_part)
-                        .collect(),
+                    revocations: biscuit.revocation_ids().iter().map(revoked::part).collect(),
                 }),
             },
         }

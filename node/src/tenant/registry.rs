@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::revoked;
+use crate::auth::biscuit::Role;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::id::TenantId;
@@ -141,8 +143,8 @@ pub async fn delete(store: &dyn Store, id_or_name: &str) -> Result<AddOn, Error>
     Ok(addon)
 }
 
-/// Raises the token epochs of these roles: every root or user Biscuit made before is void. When both are raised, the
-/// single revocations are forgotten, since they say nothing any more.
+/// Raises the token epochs of these roles: every root or user Biscuit made before is void. Their single revocations are
+/// forgotten, since they say nothing any more.
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is no such add-on.
@@ -156,18 +158,13 @@ pub async fn rotate_tokens(
     let before = find(store, id_or_name).await?;
     let (addon, _) = transact(store, async |transaction, _| {
         let mut addon = find_in(transaction, &before.id.to_string()).await?;
-        let raise = |wanted: bool, epoch: &mut u64, before: u64| {
-            let rises = wanted && *epoch <= before;
-            if rises {
-                *epoch = before + 1;
-            }
-            rises
-        };
-        let root_rises = raise(root, &mut addon.root_token_epoch, before.root_token_epoch);
-        let user_rises = raise(user, &mut addon.user_token_epoch, before.user_token_epoch);
-        if root_rises && user_rises {
-            let revoked = KeyRange::rows(Scope::Tenant(addon.id), Table::RevokedBiscuit, &[]);
-            transaction.clear_range(&revoked);
+        if root && addon.root_token_epoch <= before.root_token_epoch {
+            revoked::clear(transaction, addon.id, Role::Root);
+            addon.root_token_epoch = before.root_token_epoch + 1;
+        }
+        if user && addon.user_token_epoch <= before.user_token_epoch {
+            revoked::clear(transaction, addon.id, Role::User);
+            addon.user_token_epoch = before.user_token_epoch + 1;
         }
         write(transaction, &addon)?;
         Ok(addon)

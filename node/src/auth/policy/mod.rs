@@ -31,6 +31,9 @@ pub use self::restrictions::{OverLimit, ParameterRules, Restrictions};
 pub use self::rule::{Rule, RulePath};
 pub use self::template::Template;
 
+/// How many rules a policy may hold, and the policies of one token together. Compiled, each is some hundred bytes.
+pub const MAX_RULES: usize = 10_000;
+
 use self::document::{Item, Value};
 use crate::error::Error;
 
@@ -115,6 +118,9 @@ fn read(text: &str) -> Result<Vec<Rule>, String> {
             "name" => return Err(format!("name must be a string{}", item.on_line())),
             other => return Err(format!("invalid key {other:?}{}", item.on_line())),
         }
+    }
+    if rules.len() > MAX_RULES {
+        return Err(format!("the policy holds more than {MAX_RULES} rules"));
     }
     Ok(rules)
 }

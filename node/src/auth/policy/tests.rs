@@ -204,6 +204,18 @@ fn a_rule_that_cannot_be_kept_is_refused() {
 }
 
 #[test]
+fn a_policy_has_room_for_so_many_rules() {
+    let rules = |count: usize| {
+        let text: String = (0..count)
+            .map(|number| format!("path \"{number}\" {{}}\n"))
+            .collect();
+        Policy::parse("p".parse().unwrap(), &text)
+    };
+    assert_eq!(rules(MAX_RULES).unwrap().rules().len(), MAX_RULES);
+    assert!(rules(MAX_RULES + 1).is_err());
+}
+
+#[test]
 fn a_document_that_is_no_policy_is_refused() {
     let long = "#".repeat(MAX_TEXT_BYTES + 1);
     for (text, part) in [

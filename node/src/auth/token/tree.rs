@@ -31,6 +31,22 @@ pub struct Found {
     pub entry: TokenEntry,
 }
 
+/// A valid token.
+pub struct Living {
+    /// Its entry.
+    pub entry: TokenEntry,
+    /// When it ends, itself or with the first of its ancestors; never when `None`.
+    pub ends: Option<Timestamp>,
+}
+
+/// A page of tokens that ended.
+pub struct Expired {
+    /// The tokens.
+    pub tokens: Vec<Pseudonym>,
+    /// Whether there may be others.
+    pub more: bool,
+}
+
 /// Writes a new token's rows.
 ///
 /// # Errors
@@ -57,7 +73,16 @@ pub fn insert(rows: &mut Rows<'_>, token: Pseudonym, entry: &TokenEntry) -> Resu
 ///
 /// # Errors
 /// What the store says.
-pub fn update(rows: &mut Rows<'_>, token: Pseudonym, entry: &TokenEntry) -> Result<(), Error> {
+pub async fn update(
+    rows: &mut Rows<'_>,
+    token: Pseudonym,
+    entry: &TokenEntry,
+) -> Result<(), Error> {
+    if let Some(old) = get(rows, token).await?
+        && let Some(expires) = old.expires
+    {
+        rows.delete(Table::TokenExpiry, &expiry_address(expires, token));
+    }
     rows.put_json(Table::Token, &[Part::Name(token)], entry)?;
     note_expiry(rows, token, entry)
 }
@@ -71,20 +96,37 @@ pub async fn load(
     token: Pseudonym,
     now: Timestamp,
 ) -> Result<Option<TokenEntry>, Error> {
+    let living = load_living(rows, token, now).await?;
+    Ok(living.map(|living| living.entry))
+}
+
+/// As [`load`], with the end that the token's ancestors set: whoever keeps the result must not keep it longer.
+///
+/// # Errors
+/// What the store says.
+pub async fn load_living(
+    rows: &mut Rows<'_>,
+    token: Pseudonym,
+    now: Timestamp,
+) -> Result<Option<Living>, Error> {
     let Some(entry) = get(rows, token).await? else {
         return Ok(None);
     };
     if entry.is_expired(now) || entry.is_spent() {
         return Ok(None);
     }
+    let mut ends = entry.expires;
     let mut parent = entry.parent;
     while let Some(token) = parent {
         match get(rows, token).await? {
-            Some(ancestor) if !ancestor.is_expired(now) => parent = ancestor.parent,
+            Some(ancestor) if !ancestor.is_expired(now) => {
+                ends = ends.into_iter().chain(ancestor.expires).min();
+                parent = ancestor.parent;
+            }
             _ => return Ok(None),
         }
     }
-    Ok(Some(entry))
+    Ok(Some(Living { entry, ends }))
 }
 
 /// The token behind an accessor.
@@ -109,20 +151,35 @@ pub async fn by_accessor(
         .map(|entry| Found { token, entry }))
 }
 
-/// All accessors, at most `limit`.
+/// A page of accessors.
+pub struct Accessors {
+    /// At most as many as were asked for.
+    pub accessors: Vec<String>,
+    /// Where the next page begins, if there may be one.
+    pub next: Option<Vec<Part>>,
+}
+
+/// At most `limit` accessors, after where an earlier page ended.
 ///
 /// # Errors
 /// What the store says.
-pub async fn accessors(rows: &mut Rows<'_>, limit: usize) -> Result<Vec<String>, Error> {
-    let found = rows.scan(Table::Accessor, &[], None, limit).await?;
-    found
+pub async fn accessors(
+    rows: &mut Rows<'_>,
+    after: Option<&[Part]>,
+    limit: usize,
+) -> Result<Accessors, Error> {
+    let mut found = rows.scan(Table::Accessor, &[], after, limit).await?;
+    let accessors = found
         .iter()
         .map(|(_, row)| {
             serde_json::from_slice::<AccessorRow>(row)
                 .map(|row| row.accessor)
                 .map_err(|_| Error::Corrupt("an accessor's row".into()))
         })
-        .collect()
+        .collect::<Result<_, _>>()?;
+    let is_full = found.len() == limit;
+    let next = found.pop().filter(|_| is_full).map(|(address, _)| address);
+    Ok(Accessors { accessors, next })
 }
 
 /// Removes up to a batch of the tokens in `pending` with their rows, and puts their children into it.
@@ -183,7 +240,7 @@ pub async fn revoke_orphan(rows: &mut Rows<'_>, token: Pseudonym) -> Result<(), 
         if let Some(mut entry) = get(rows, *child).await? {
             entry.parent = None;
             entry.depth = 0;
-            update(rows, *child, &entry)?;
+            update(rows, *child, &entry).await?;
             rows.note_change(Facet::Token(*child));
         }
     }
@@ -194,23 +251,22 @@ pub async fn revoke_orphan(rows: &mut Rows<'_>, token: Pseudonym) -> Result<(), 
     Ok(())
 }
 
-/// Tokens that ended before the hour of `now`, at most `limit`, for the sweeper to revoke, which removes their index
-/// rows too. Index rows from before a renewal, or of tokens that are gone, are removed here.
+/// Tokens that ended before the hour of `now`, among at most `limit` rows of the index, for the sweeper to revoke, which
+/// removes their rows of the index too. Rows of tokens that are gone or end later are removed here.
 ///
 /// # Errors
 /// What the store says.
-pub async fn expired(
-    rows: &mut Rows<'_>,
-    now: Timestamp,
-    limit: usize,
-) -> Result<Vec<Pseudonym>, Error> {
+pub async fn expired(rows: &mut Rows<'_>, now: Timestamp, limit: usize) -> Result<Expired, Error> {
     let this_hour = hour(now);
+    let page = rows.scan(Table::TokenExpiry, &[], None, limit).await?;
     let mut over = Vec::new();
-    for (address, _) in rows.scan(Table::TokenExpiry, &[], None, limit).await? {
+    let mut more = page.len() == limit;
+    for (address, _) in page {
         let [Part::Number(expiry_hour), Part::Name(token)] = address.as_slice() else {
             return Err(Error::Corrupt("a token's expiry row".into()));
         };
         if *expiry_hour >= this_hour {
+            more = false;
             break;
         }
         match get(rows, *token).await? {
@@ -218,7 +274,7 @@ pub async fn expired(
             _ => rows.delete(Table::TokenExpiry, &address),
         }
     }
-    Ok(over)
+    Ok(Expired { tokens: over, more })
 }
 
 async fn get(rows: &mut Rows<'_>, token: Pseudonym) -> Result<Option<TokenEntry>, Error> {
@@ -257,3 +313,6 @@ fn expiry_address(expires: Timestamp, token: Pseudonym) -> [Part; 2] {
 fn hour(moment: Timestamp) -> u64 {
     u64::try_from(moment.unix_seconds() / 3600).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

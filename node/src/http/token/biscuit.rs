@@ -11,6 +11,7 @@ use crate::http::respond::Answer;
 use crate::http::session::{Credential, credential, tenant_of};
 use crate::node::Node;
 use crate::tenant::principal::{Attempt, Principal};
+use crate::tenant::revoked::By;
 
 /// How many bytes of a revocation id stand in as accessor.
 const ACCESSOR_BYTES: usize = 18;
@@ -51,7 +52,9 @@ pub async fn of_biscuit(node: &Node, request: &Request) -> Result<Option<Answer>
     })?;
     let id = biscuit.own_revocation_id().ok_or_else(Error::no_token)?;
     if revokes {
-        tenant.revoke_biscuit(node.store.as_ref(), &id).await?;
+        tenant
+            .revoke_biscuit(node.store.as_ref(), biscuit, By::Bearer)
+            .await?;
         return Ok(Some(Answer::Enveloped(Reply::empty())));
     }
     let addon = tenant.addon();

@@ -9,12 +9,14 @@ use crate::auth::policies;
 use crate::auth::token::create::{Maker, PARAMETERS, decide};
 use crate::auth::token::entry::TokenEntry;
 use crate::auth::token::tree;
-use crate::barrier::Domain;
+use crate::barrier::{Domain, View};
+use crate::clock::Timestamp;
 use crate::engines::Reply;
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::http::respond::Answer;
 use crate::http::session::Session;
+use crate::store::key::Pseudonym;
 use crate::tenant::principal::Allowed;
 
 /// The envelope's `auth`.
@@ -104,36 +106,82 @@ pub async fn create(
         .view()
         .pseudonym(Domain::Token, made.id.expose().as_bytes());
     let is_chosen = fields.contains("id");
-    let missing = tenant
-        .view()
-        .run(async |rows| {
-            if let Some(parent) = made.entry.parent
-                && tree::load(rows, parent, session.now).await?.is_none()
-            {
-                return Err(Error::no_token());
-            }
-            // A chosen token may exist. A random one cannot, so a row found is this call's own, committed in doubt.
-            if is_chosen && !rows.attempt().maybe_committed {
-                let taken = tree::load(rows, token, session.now).await?;
-                if taken.is_some() {
-                    return Err(Error::invalid(
-                        "id",
-                        "cannot create a token with a duplicate ID",
-                    ));
-                }
-            }
-            tree::insert(rows, token, &made.entry)?;
-            let missing = policies::missing(rows, &made.entry.policies).await?;
-            Ok(missing
-                .into_iter()
-                .map(|policy| format!("Policy \"{policy}\" does not exist"))
-                .collect::<Vec<_>>())
-        })
-        .await?;
+    let missing = store(tenant.view(), token, &made.entry, is_chosen, session.now).await?;
     made.warnings.extend(missing);
     made.warnings.extend(fields.unrecognized(&PARAMETERS));
     let view = AuthView::of(made.id.expose(), &made.entry, made.entry.creation_ttl_s);
     let mut reply = view.reply()?;
     reply.warnings = made.warnings;
     Ok(Answer::Enveloped(reply))
+}
+
+/// Writes a new token's rows; says which of its policies do not exist.
+async fn store(
+    view: &View,
+    token: Pseudonym,
+    entry: &TokenEntry,
+    is_chosen: bool,
+    now: Timestamp,
+) -> Result<Vec<String>, Error> {
+    // Once: a second run after a commit in doubt could bring back what was revoked in between.
+    view.run_once(now, async |rows| {
+        if let Some(parent) = entry.parent
+            && tree::load(rows, parent, now).await?.is_none()
+        {
+            return Err(Error::no_token());
+        }
+        // A chosen token may exist. A random one cannot.
+        if is_chosen && tree::load(rows, token, now).await?.is_some() {
+            return Err(Error::invalid(
+                "id",
+                "cannot create a token with a duplicate ID",
+            ));
+        }
+        tree::insert(rows, token, entry)?;
+        let missing = policies::missing(rows, &entry.policies).await?;
+        Ok(missing
+            .into_iter()
+            .map(|policy| format!("Policy \"{policy}\" does not exist"))
+            .collect::<Vec<_>>())
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::barrier::testing::tenant_view;
+    use crate::store::contract::doubt::{Doubtful, Fate};
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000_000_000);
+    const TOKEN: Pseudonym = Pseudonym([7; 16]);
+
+    #[actix::test]
+    async fn a_token_revoked_while_its_commit_was_in_doubt_stays_revoked() {
+        let view = tenant_view().await;
+        let doubtful = Arc::new(Doubtful::new(Arc::clone(view.store())));
+        doubtful.plan(&[Fate::DoneInDoubt]);
+        let unsure = View::new(doubtful, Arc::clone(view.unsealed()), view.scope());
+        let entry = TokenEntry::root("accessor".to_owned(), NOW);
+        let revoked = async {
+            while view
+                .run(async |rows| {
+                    let found = tree::load(rows, TOKEN, NOW).await?.is_some();
+                    tree::revoke_batch(rows, &mut vec![TOKEN]).await?;
+                    Ok(!found)
+                })
+                .await
+                .unwrap()
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        let stored = store(&unsure, TOKEN, &entry, true, NOW);
+        let (stored, ()) = futures_util::future::join(stored, revoked).await;
+        stored.unwrap();
+        let found = view.run(async |rows| tree::load(rows, TOKEN, NOW).await);
+        assert!(found.await.unwrap().is_none());
+    }
 }

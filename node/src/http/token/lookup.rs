@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{accessed_grant, named_grant, own_grant};
 use crate::auth::token::entry::TokenEntry;
 use crate::auth::token::tree;
+use crate::barrier::View;
 use crate::clock::Timestamp;
 use crate::engines::Reply;
 use crate::error::Error;
@@ -16,6 +17,9 @@ use crate::http::session::Session;
 
 /// How many accessors one reply lists.
 const MAX_ACCESSORS: usize = 100_000;
+
+/// How many are read in one transaction.
+const PAGE_ACCESSORS: usize = 1000;
 
 /// A token as lookups show it.
 #[derive(Serialize)]
@@ -127,16 +131,42 @@ pub async fn of_accessor(session: &Session<'_>, fields: &Fields) -> Result<Answe
     show("", &grant.entry, session.now)
 }
 
-/// All accessors.
+/// All accessors, as far as they fit into one reply. Those of tokens that come or go meanwhile may or may not be there.
 ///
 /// # Errors
 /// What the store says.
 pub async fn accessors(session: &Session<'_>) -> Result<Answer, Error> {
-    let view = session.opened.tenant.view();
-    let accessors = view
-        .run(async |rows| tree::accessors(rows, MAX_ACCESSORS).await)
-        .await?;
-    Ok(Answer::Enveloped(Reply::keys(&accessors)?))
+    let (accessors, all) = read_accessors(session.opened.tenant.view(), MAX_ACCESSORS).await?;
+    let warning = (!all).then(|| {
+        format!(
+            "there are more than {MAX_ACCESSORS} tokens; the accessors of the others are not listed"
+        )
+    });
+    Ok(Answer::Enveloped(
+        Reply::keys(&accessors)?.with_warning(warning),
+    ))
+}
+
+/// At most `most` accessors, and whether they are all.
+async fn read_accessors(view: &View, most: usize) -> Result<(Vec<String>, bool), Error> {
+    let mut accessors = Vec::new();
+    let mut next = None;
+    loop {
+        // One more than fits tells whether there are more.
+        let limit = PAGE_ACCESSORS.min(most + 1 - accessors.len());
+        let page = view
+            .run(async |rows| tree::accessors(rows, next.as_deref(), limit).await)
+            .await?;
+        accessors.extend(page.accessors);
+        next = page.next;
+        let all = accessors.len() <= most;
+        if next.is_none() || !all {
+            accessors.truncate(most);
+            return Ok((accessors, all));
+        }
+        // A store on this machine may answer without a pause.
+        tokio::task::yield_now().await;
+    }
 }
 
 /// The text that the caller sent.
@@ -147,4 +177,39 @@ pub fn own_text<'s>(session: &'s Session<'_>) -> &'s str {
 
 fn show(id: &str, entry: &TokenEntry, now: Timestamp) -> Result<Answer, Error> {
     Reply::data(&TokenView::of(id, entry, now)).map(Answer::Enveloped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::barrier::testing::tenant_view;
+    use crate::store::key::Pseudonym;
+
+    #[actix::test]
+    async fn accessors_are_read_in_pages_up_to_a_limit() {
+        let view = tenant_view().await;
+        let count = PAGE_ACCESSORS + 5;
+        view.run(async |rows| {
+            for number in 0..count {
+                let entry = TokenEntry::root(format!("accessor {number}"), Timestamp(0));
+                let token = Pseudonym((number as u128).to_be_bytes());
+                tree::insert(rows, token, &entry)?;
+            }
+            Ok(())
+        })
+        .await
+        .unwrap();
+        for (most, listed, whole) in [
+            (MAX_ACCESSORS, count, true),
+            (count, count, true),
+            (count - 1, count - 1, false),
+            (PAGE_ACCESSORS, PAGE_ACCESSORS, false),
+            (3, 3, false),
+        ] {
+            let (mut accessors, all) = read_accessors(&view, most).await.unwrap();
+            accessors.sort();
+            accessors.dedup();
+            assert_eq!((accessors.len(), all), (listed, whole), "{most}");
+        }
+    }
 }

@@ -69,7 +69,7 @@ async fn renew(
                 entry.expires = expiry(session.now, ttl_s);
             }
             entry.last_renewal = Some(session.now);
-            tree::update(rows, token, &entry)?;
+            tree::update(rows, token, &entry).await?;
             rows.note_change(Facet::Token(token));
             let left_s = entry.ttl_s(session.now);
             Ok((entry, left_s))

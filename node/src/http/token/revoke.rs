@@ -7,6 +7,7 @@ use crate::fields::Fields;
 use crate::http::respond::Answer;
 use crate::http::session::Session;
 use crate::tenant::keeper::Change;
+use crate::tenant::revoked::By;
 
 /// The caller's own token, with its descendants.
 ///
@@ -25,12 +26,11 @@ pub async fn of_self(session: &Session<'_>) -> Result<Answer, Error> {
 pub async fn of_token(session: &Session<'_>, fields: &Fields) -> Result<Answer, Error> {
     let text = fields.required_string("token", "missing token ID")?;
     if let Ok(biscuit) = session.node.biscuits.parse(&text) {
-        if session.tenant.biscuit_principal(&biscuit)?.is_some()
-            && let Some(id) = biscuit.own_revocation_id()
-        {
+        if session.tenant.biscuit_principal(&biscuit)?.is_some() {
+            let store = session.node.store.as_ref();
             session
                 .tenant
-                .revoke_biscuit(session.node.store.as_ref(), &id)
+                .revoke_biscuit(store, &biscuit, By::Administrator)
                 .await?;
         }
         return Ok(Answer::Enveloped(Reply::empty()));
