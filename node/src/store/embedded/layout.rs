@@ -14,8 +14,12 @@ pub(super) const GROUP: usize = BLOCK / size_of::<u64>();
 const MAGIC: &[u8; 16] = b"conclave store 1";
 /// Bytes of redb's header.
 const HEADER: usize = 320;
-/// Bytes of block 0 in use: they fit into one sector.
+/// Bytes of block 0 in use.
 pub(super) const PREAMBLE: usize = 16 + 8 + 16 + HEADER;
+const _: () = assert!(
+    PREAMBLE <= 512,
+    "disks write one sector whole or not at all"
+);
 
 /// What block 0 holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -202,7 +206,6 @@ mod tests {
         };
         let bytes = header.encode();
         assert_eq!(bytes.len(), PREAMBLE);
-        const { assert!(PREAMBLE <= 512) };
         assert_eq!(Header::decode(&bytes).unwrap(), header);
         for position in 0..PREAMBLE {
             let mut flipped = bytes.clone();
