@@ -1,6 +1,6 @@
 //! Who is alive, what each node says of itself, and direct messages to one peer.
 //!
-//! [`Cluster`] is the protocol: a pure state machine that [`state`] explains. Who belongs to the cluster is a
+//! [`Cluster`] is the protocol: a pure state machine that [`state`] explains; [`actor`] runs it. Who belongs to the cluster is a
 //! [`Roster`], which is configuration. Nodes tell each other three kinds of things: [`facts`] that spread until all know
 //! them, [`hints`] that are sent once, and [`requests`] to one peer. The bytes are in [`wire`]; what carries and encrypts
 //! them is not this crate's business. With the feature `sim`, `sim` runs whole clusters in virtual time.
@@ -8,6 +8,7 @@
 //! Nothing here knows what facts, hints and requests mean, and no secret is kept: a request's body is held until it is
 //! answered, and wiped.
 
+pub mod actor;
 mod bounded;
 mod budget;
 mod counters;
@@ -30,6 +31,7 @@ mod time;
 mod view;
 pub mod wire;
 
+pub use actor::{ClusterHandle, News, Port};
 pub use bounded::{Body, Bounded, MAX_BODY_BYTES, TooLong};
 pub use counters::Counters;
 pub use event::{AskError, Effect, Event, Notice, RequestId, Ticket};
