@@ -2,8 +2,8 @@
 //!
 //! [`Cluster`] is the protocol: a pure state machine that [`state`] explains; [`actor`] runs it. Who belongs to the cluster is a
 //! [`Roster`], which is configuration. Nodes tell each other three kinds of things: [`facts`] that spread until all know
-//! them, [`hints`] that are sent once, and [`requests`] to one peer. The bytes are in [`wire`]; what carries and encrypts
-//! them is not this crate's business. With the feature `sim`, `sim` runs whole clusters in virtual time.
+//! them, [`hints`] that are sent once, and [`requests`] to one peer. The bytes are in [`wire`]; a [`Transport`] carries and
+//! encrypts them. With the feature `sim`, `sim` runs whole clusters in virtual time.
 //!
 //! Nothing here knows what facts, hints and requests mean, and no secret is kept: a request's body is held until it is
 //! answered, and wiped.
@@ -31,13 +31,13 @@ mod time;
 mod view;
 pub mod wire;
 
-pub use actor::{ClusterHandle, News, Port};
+pub use actor::{ClusterHandle, News};
 pub use bounded::{Body, Bounded, MAX_BODY_BYTES, TooLong};
 pub use counters::Counters;
 pub use event::{AskError, Effect, Event, Notice, RequestId, Ticket};
 pub use facts::{Fact, FactKey, FactName, FactValue};
 pub use hints::{Hint, HintContent};
-pub use id::{BootId, ClusterId, MAX_NAME_BYTES, NameError, NodeName, Tenant};
+pub use id::{BootId, ClusterId, NodeName, Tenant};
 pub use requests::MAX_TIMEOUT;
 pub use roster::{MAX_MEMBERS, Member, Roster, RosterError};
 pub use settings::Settings;

@@ -2,8 +2,10 @@
 //! A roster that exists is well formed: constructing it checks it.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
+use conclave_wg::key::PublicKey;
+use conclave_wg::peer::Endpoint;
 use sha2::{Digest as _, Sha256};
 
 use crate::id::{ClusterId, NodeName};
@@ -17,10 +19,10 @@ pub const MAX_MEMBERS: usize = 64;
 pub struct Member {
     /// How it is called.
     pub name: NodeName,
-    /// Its WireGuard public key. Opaque here: the transport proves it.
-    pub public_key: [u8; 32],
+    /// Its WireGuard public key, which the transport proves.
+    pub public_key: PublicKey,
     /// Where its tunnel is looked for first; `None` when it must speak first.
-    pub endpoint: Option<SocketAddr>,
+    pub endpoint: Option<Endpoint>,
     /// Its address inside the tunnel.
     pub address: IpAddr,
 }
@@ -140,7 +142,7 @@ fn fingerprint(cluster: &ClusterId, members: &[Member]) -> u64 {
         // A name cannot hold a zero byte, so no two rosters read the same.
         hash.update(member.name.as_str());
         hash.update([0]);
-        hash.update(member.public_key);
+        hash.update(member.public_key.as_bytes());
     }
     first_8_bytes(&hash.finalize())
 }
@@ -159,7 +161,7 @@ mod tests {
     fn member(name: &str, number: u8) -> Member {
         Member {
             name: name.parse().unwrap(),
-            public_key: [number; 32],
+            public_key: PublicKey::from_bytes([number; 32]),
             endpoint: None,
             address: IpAddr::from([10, 90, 0, number]),
         }
@@ -181,7 +183,7 @@ mod tests {
             Err(RosterError::SameName(name("a")))
         );
         let mut twin = member("b", 2);
-        twin.public_key = [1; 32];
+        twin.public_key = PublicKey::from_bytes([1; 32]);
         assert_eq!(
             roster(vec![member("a", 1), twin]),
             Err(RosterError::SameKey(name("b")))

@@ -6,9 +6,9 @@ use std::time::Duration;
 use actix::prelude::SendError;
 use actix::{Addr, ArbiterHandle};
 use arc_swap::ArcSwap;
+use conclave_wg::transport::Transport;
 use tokio::sync::{mpsc, oneshot};
 
-use super::port::Port;
 use super::{ClusterActor, Command, NEWS, Parts};
 use crate::bounded::Body;
 use crate::event::{AskError, Event, Notice, RequestId};
@@ -101,7 +101,7 @@ impl ClusterHandle {
         roster: Roster,
         settings: Settings,
         boot: BootId,
-        port: Arc<dyn Port>,
+        transport: Arc<dyn Transport>,
         time: Arc<dyn Time>,
     ) -> (Self, mpsc::Receiver<News>) {
         let cluster = Cluster::new(roster, settings, boot, time.now());
@@ -110,7 +110,7 @@ impl ClusterHandle {
         let (news, receiver) = mpsc::channel(NEWS);
         let parts = Parts {
             cluster,
-            port,
+            transport,
             time,
             news,
             view: Arc::clone(&view),

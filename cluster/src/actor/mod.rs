@@ -7,7 +7,6 @@
 //! (packets are repeated, and lost news are announced by [`News::Missed`]).
 
 mod handle;
-mod port;
 #[cfg(test)]
 mod tests;
 
@@ -18,12 +17,12 @@ use std::time::Duration;
 use actix::WeakAddr;
 use actix::prelude::*;
 use arc_swap::ArcSwap;
+use conclave_wg::transport::{Received, Transport};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 pub use handle::{ClusterHandle, News, Request, Unavailable};
-pub use port::{NotSent, Port};
 
 use crate::bounded::Body;
 use crate::event::{AskError, Effect, Event, Notice, Ticket};
@@ -62,7 +61,7 @@ pub(crate) enum Command {
 /// What an actor is made of.
 pub(crate) struct Parts {
     pub cluster: Cluster,
-    pub port: Arc<dyn Port>,
+    pub transport: Arc<dyn Transport>,
     pub time: Arc<dyn Time>,
     pub news: mpsc::Sender<News>,
     pub view: Arc<ArcSwap<View>>,
@@ -84,8 +83,9 @@ impl ClusterActor {
         Self::start_in_arbiter(arbiter, move |context| {
             context.set_mailbox_capacity(MAILBOX);
             let (outgoing, packets) = mpsc::channel(OUTGOING);
-            let receiver = receive_all(Arc::clone(&parts.port), context.address().downgrade());
-            let sender = send_all(Arc::clone(&parts.port), packets);
+            let address = context.address().downgrade();
+            let receiver = receive_all(Arc::clone(&parts.transport), address);
+            let sender = send_all(Arc::clone(&parts.transport), packets);
             Self {
                 parts,
                 outgoing,
@@ -236,8 +236,9 @@ impl Handler<Command> for ClusterActor {
 }
 
 /// Brings packets to the actor, one at a time.
-async fn receive_all(port: Arc<dyn Port>, actor: WeakAddr<ClusterActor>) {
-    while let Some((from, packet)) = port.recv().await {
+async fn receive_all(transport: Arc<dyn Transport>, actor: WeakAddr<ClusterActor>) {
+    while let Ok(Received { from, message }) = transport.recv().await {
+        let packet = Zeroizing::new(message);
         let Some(actor) = actor.upgrade() else {
             return;
         };
@@ -250,12 +251,13 @@ async fn receive_all(port: Arc<dyn Port>, actor: WeakAddr<ClusterActor>) {
 }
 
 async fn send_all(
-    port: Arc<dyn Port>,
+    transport: Arc<dyn Transport>,
     mut packets: mpsc::Receiver<(NodeName, Zeroizing<Vec<u8>>)>,
 ) {
-    while let Some((to, packet)) = packets.recv().await {
-        if port.send(&to, packet).await.is_err() {
-            tracing::debug!(%to, "a packet was not sent");
+    while let Some((to, mut packet)) = packets.recv().await {
+        let message = std::mem::take(&mut *packet);
+        if let Err(error) = transport.send(&to, message).await {
+            tracing::debug!(%to, %error, "a packet was not sent");
         }
     }
 }

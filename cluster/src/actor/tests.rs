@@ -1,9 +1,7 @@
-//! Tests of the actor: real time, real tasks, a transport in memory.
+//! Tests of the actor: real time, real tasks, a network in memory.
 
-use std::collections::BTreeMap;
-
-use async_trait::async_trait;
-use tokio::sync::Mutex;
+use conclave_wg::key::PublicKey;
+use conclave_wg::memory::{Faults, MemoryNetwork};
 
 use super::*;
 use crate::facts::{FactKey, FactName, FactValue};
@@ -13,29 +11,6 @@ use crate::roster::{Member, Roster};
 use crate::settings::Settings;
 use crate::time::Moment;
 use crate::wire::About;
-
-type Packet = (NodeName, Zeroizing<Vec<u8>>);
-
-/// One node's end of lines in memory.
-struct Line {
-    me: NodeName,
-    others: BTreeMap<NodeName, mpsc::Sender<Packet>>,
-    incoming: Mutex<mpsc::Receiver<Packet>>,
-}
-
-#[async_trait]
-impl Port for Line {
-    async fn send(&self, to: &NodeName, packet: Zeroizing<Vec<u8>>) -> Result<(), NotSent> {
-        let other = self.others.get(to).ok_or(NotSent)?;
-        other
-            .try_send((self.me.clone(), packet))
-            .map_err(|_| NotSent)
-    }
-
-    async fn recv(&self) -> Option<Packet> {
-        self.incoming.lock().await.recv().await
-    }
-}
 
 /// Time since the test began.
 struct TestTime(tokio::time::Instant);
@@ -61,40 +36,23 @@ const QUICK: Settings = Settings {
 };
 
 fn start(names: &[&str]) -> Vec<(ClusterHandle, mpsc::Receiver<News>)> {
-    let lines: Vec<_> = names.iter().map(|_| mpsc::channel(1000)).collect();
-    let senders: BTreeMap<_, _> = names
-        .iter()
-        .map(|text| name(text))
-        .zip(lines.iter().map(|(sender, _)| sender.clone()))
-        .collect();
+    let network = MemoryNetwork::new(1, Faults::none());
     let members: Vec<_> = names
         .iter()
         .zip(1u8..)
         .map(|(text, number)| Member {
             name: name(text),
-            public_key: [number; 32],
+            public_key: PublicKey::from_bytes([number; 32]),
             endpoint: None,
             address: [10, 90, 0, number].into(),
         })
         .collect();
     let time: Arc<dyn Time> = Arc::new(TestTime(tokio::time::Instant::now()));
-    let nodes = names.iter().zip(lines).zip(1u64..);
-    let nodes = nodes.map(|((text, (_, incoming)), boot)| {
-        let port = Arc::new(Line {
-            me: name(text),
-            others: senders.clone(),
-            incoming: Mutex::new(incoming),
-        });
+    let nodes = names.iter().zip(1u64..).map(|(text, boot)| {
+        let transport = Arc::new(network.join(name(text)));
         let roster = Roster::new(ClusterId([1; 16]), &name(text), members.clone()).unwrap();
-        let arbiter = Arbiter::current();
-        ClusterHandle::start(
-            &arbiter,
-            roster,
-            QUICK,
-            BootId(boot),
-            port,
-            Arc::clone(&time),
-        )
+        let (arbiter, time) = (Arbiter::current(), Arc::clone(&time));
+        ClusterHandle::start(&arbiter, roster, QUICK, BootId(boot), transport, time)
     });
     nodes.collect()
 }

@@ -1,28 +1,33 @@
 //! Whole clusters in virtual time, from a seed: the [`Cluster::step`](crate::Cluster::step) that runs in production, on
 //! a network that loses, delays, repeats and reorders, among nodes that crash, stall and have wrong clocks.
 //!
-//! - [`Network`] decides what becomes of a packet;
-//! - [`World`] has the nodes, the time, and the queue of what will happen. What runs on a node above the protocol is an
+//! - [`World`] has the nodes and the time, and a [`Line`](conclave_wg::memory::Line) that carries the packets. What runs on a node above the protocol is an
 //!   [`Application`]; other crates bring their own and simulate the protocol below it too;
 //! - [`run`] plays a scenario drawn from a seed against the promises of this crate, and says which was broken.
 //!
-//! Everything is decided by the seed, on one thread: a failure is repeated by running its seed again.
+//! Everything in a run is decided by its seed: a failure is repeated by running its seed again.
+#![allow(
+    clippy::expect_used,
+    reason = "a tool of tests: what cannot be is a reason to stop"
+)]
 
+mod chaos;
 mod check;
-mod network;
 mod probe;
 mod scenario;
+mod seeds;
 #[cfg(test)]
 mod tests;
 mod truth;
 mod world;
 
-use std::fmt;
 use std::time::Duration;
 
 pub use crate::faults::{Faults, MUTANTS, Mutant};
 pub use crate::random::Random;
-pub use network::{Network, Weather};
+/// How good the lines between nodes are.
+pub use conclave_wg::memory::Faults as Weather;
+pub use seeds::{Failure, play_seeds};
 pub use world::{Application, Place, Station, World};
 
 use scenario::Scenario;
@@ -68,42 +73,33 @@ impl Summary {
     }
 }
 
-/// A promise that was broken.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// The seed that shows it.
-    pub seed: u64,
-    /// When, in virtual time.
-    pub at: Duration,
-    /// What.
-    pub what: String,
-    /// What was done to the cluster until then.
-    pub history: Vec<String>,
-}
+/// What repeats a seed of [`run`].
+const REPLAY: &str = "-p conclave-cluster --lib sim::tests::replay";
 
-impl fmt::Display for Failure {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for line in &self.history {
-            writeln!(formatter, "  {line}")?;
-        }
-        writeln!(
-            formatter,
-            "seed {}, after {:.3} s: {}",
-            self.seed,
-            self.at.as_secs_f64(),
-            self.what
-        )?;
-        write!(
-            formatter,
-            "Again: CONCLAVE_SIM_SEED={} cargo test -p conclave-cluster --lib sim::tests::replay -- --nocapture",
-            self.seed
-        )
+/// Lines that lose nothing.
+pub fn calm() -> Weather {
+    Weather {
+        lost_per_mille: 0,
+        doubled_per_mille: 10,
+        delay: Duration::from_millis(1)..=Duration::from_millis(80),
     }
 }
 
-impl fmt::Debug for Failure {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, formatter)
+/// Lines that a cluster is to stand without noticing.
+pub fn gentle() -> Weather {
+    Weather {
+        lost_per_mille: 30,
+        doubled_per_mille: 50,
+        delay: Duration::ZERO..=Duration::from_millis(200),
+    }
+}
+
+/// Lines that it is to survive.
+pub fn rough() -> Weather {
+    Weather {
+        lost_per_mille: 350,
+        doubled_per_mille: 200,
+        delay: Duration::ZERO..=Duration::from_secs(1),
     }
 }
 

@@ -6,16 +6,15 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::network::Weather;
-use super::probe::{Asked, Ledger, Probe};
+use conclave_wg::key::PublicKey;
+
+use super::probe::{Ledger, Probe};
 use super::truth::Truth;
 use super::world::{Place, Station, World};
-use super::{Failure, Summary};
-use crate::bounded::Body;
+use super::{Failure, Summary, calm, gentle};
 use crate::event::Event;
-use crate::facts::{Fact, FactKey, FactName, FactValue};
+use crate::facts::{FactKey, FactValue};
 use crate::faults::{Faults, Mutant};
-use crate::hints::{Hint, HintContent};
 use crate::id::{ClusterId, NodeName, Tenant};
 use crate::random::Random;
 use crate::roster::{Member, Roster};
@@ -62,6 +61,8 @@ pub(super) struct Scenario {
     pub abouts: BTreeMap<Place, About>,
     /// Two nodes that stay cut off from each other in peace, and have to learn through others.
     pub estranged: Option<(Place, Place)>,
+    /// How often beliefs and truth were compared.
+    pub checks: u64,
     history: Vec<String>,
 }
 
@@ -77,7 +78,7 @@ impl Scenario {
         let size = usize::try_from(size).unwrap_or(3);
         let mut scenario = Self {
             seed,
-            world: World::new(random.number(), Weather::GENTLE),
+            world: World::new(random.number(), gentle()),
             random,
             ledger: Rc::default(),
             truth: Truth::default(),
@@ -87,6 +88,7 @@ impl Scenario {
             known: BTreeMap::new(),
             abouts: BTreeMap::new(),
             estranged: None,
+            checks: 0,
             history: Vec::new(),
         };
         scenario.found(size, mutant);
@@ -104,6 +106,7 @@ impl Scenario {
             }
             Err(what) => Err(Box::new(Failure {
                 seed: self.seed,
+                replay: super::REPLAY,
                 at: self.world.now(),
                 what,
                 history: self.history,
@@ -138,8 +141,9 @@ impl Scenario {
         Ok(())
     }
 
+    /// How a node is called.
     pub fn name(place: Place) -> NodeName {
-        NodeName::numbered(place)
+        format!("n{place}").parse().expect("a well-formed name")
     }
 
     fn found(&mut self, size: usize, mutant: Option<Mutant>) {
@@ -147,7 +151,7 @@ impl Scenario {
             let number = u8::try_from(place + 1).unwrap_or(u8::MAX);
             Member {
                 name: Self::name(place),
-                public_key: [number; 32],
+                public_key: PublicKey::from_bytes([number; 32]),
                 endpoint: None,
                 address: [10, 90, 0, number].into(),
             }
@@ -161,10 +165,8 @@ impl Scenario {
                 place if place == size + 1 => (2, known.collect()),
                 _ => (1, known.collect()),
             };
-            let Ok(roster) = Roster::new(ClusterId([cluster; 16]), &Self::name(place), members)
-            else {
-                continue;
-            };
+            let roster = Roster::new(ClusterId([cluster; 16]), &Self::name(place), members);
+            let roster = roster.expect("a well-formed roster");
             let speaks = (mixed_versions && self.random.below(2) == 0).then_some(OLDEST_VERSION);
             let ahead_ms = if self.random.below(8) == 0 {
                 1_000 + i64::try_from(self.random.below(3_000)).unwrap_or(0)
@@ -184,7 +186,7 @@ impl Scenario {
         self.truth.observe(&self.world, &self.members);
     }
 
-    fn start(&mut self, place: Place) {
+    pub(super) fn start(&mut self, place: Place) {
         self.ledger.borrow_mut().forget(place);
         self.known.remove(&place);
         let probe = Probe::new(place, &self.ledger);
@@ -193,273 +195,38 @@ impl Scenario {
         self.truth.begin_anew(place, self.world.now());
     }
 
-    fn resume(&mut self, place: Place) {
+    pub(super) fn resume(&mut self, place: Place) {
         self.world.resume(place);
         self.truth.begin_anew(place, self.world.now());
     }
 
-    fn describe(&mut self, place: Place) {
+    pub(super) fn describe(&mut self, place: Place) {
         let about = format!("n{place} {}", self.random.below(1000));
-        let about = About::new(about.as_bytes()).unwrap_or_default();
+        let about = About::new(about.as_bytes()).expect("a few bytes");
         self.abouts.insert(place, about.clone());
         self.world.handle(place, Event::Described(about));
     }
 
-    fn note(&mut self, what: String) {
+    pub(super) fn note(&mut self, what: String) {
         let at = self.world.now().as_secs_f64();
         self.history.push(format!("{at:7.3} s: {what}"));
     }
 
-    fn fault(&mut self, what: String) {
+    pub(super) fn fault(&mut self, what: String) {
         self.ledger.borrow_mut().summary.faults += 1;
         self.note(what);
     }
 
-    fn somebody(&mut self) -> Place {
+    pub(super) fn somebody(&mut self) -> Place {
         let count = u64::try_from(self.members.len()).unwrap_or(1);
         usize::try_from(self.random.below(count)).unwrap_or(0)
-    }
-
-    fn something_happens(&mut self) {
-        let place = self.somebody();
-        match self.random.below(100) {
-            0..30 => self.publish(place),
-            30..40 => self.hint(place),
-            40..60 => self.ask(place, false),
-            60..63 => self.make_noise(place),
-            63..66 => {
-                let outsider = self
-                    .outsiders
-                    .get(usize::from(self.random.below(2) == 0))
-                    .copied();
-                outsider
-                    .into_iter()
-                    .for_each(|outsider| self.forge(outsider));
-            }
-            66..72 => self.crash_or_start(place),
-            72..78 => self.stall_or_resume(place),
-            78..86 => self.cut(place),
-            86..91 => {
-                self.fault("all lines are whole".into());
-                self.world.network.heal();
-            }
-            91..94 => self.set_clock(place),
-            94..97 => self.change_weather(),
-            _ => self.describe(place),
-        }
-    }
-
-    fn publish(&mut self, place: Place) {
-        let number = u8::try_from(self.random.below(20)).unwrap_or(0);
-        let life = if self.random.below(2) == 0 {
-            Duration::from_millis(1_000 + self.random.below(4_000))
-        } else {
-            Duration::from_secs(60)
-        };
-        let fact = Fact {
-            key: FactKey {
-                tenant: Tenant([number / 4; 16]),
-                name: FactName::new(&[number]).unwrap_or_default(),
-            },
-            version: self.random.below(50),
-            value: FactValue::new(&[u8::from(self.random.below(2) == 0)]).unwrap_or_default(),
-            life,
-        };
-        if self.world.is_awake(place) {
-            self.note(format!("n{place} publishes {}", describe_fact(&fact)));
-            self.tell(place, fact);
-        }
-    }
-
-    fn tell(&mut self, place: Place, fact: Fact) {
-        self.ledger.borrow_mut().summary.published += 1;
-        let dies = self.world.now() + fact.life;
-        let told = (fact.key.clone(), fact.version, fact.value.clone());
-        let deaths = self.published.entry(told);
-        let deaths = deaths.or_insert(Deaths {
-            first: dies,
-            last: dies,
-        });
-        deaths.first = deaths.first.min(dies);
-        deaths.last = deaths.last.max(dies);
-        self.world.handle(place, Event::Published(fact));
-    }
-
-    fn hint(&mut self, place: Place) {
-        let tenant = Tenant([u8::try_from(self.random.below(4)).unwrap_or(0); 16]);
-        let content = HintContent::new(&self.random.number().to_be_bytes()).unwrap_or_default();
-        let hint = Hint { tenant, content };
-        self.world.handle(place, Event::Hinted(hint));
-    }
-
-    /// A tenant tells far more than it may.
-    fn make_noise(&mut self, place: Place) {
-        if !self.world.is_awake(place) {
-            return;
-        }
-        self.note(format!("n{place} is flooded by a tenant"));
-        for _ in 0..60 {
-            let name = self.random.below(200).to_be_bytes();
-            let fact = Fact {
-                key: FactKey {
-                    tenant: NOISY,
-                    name: FactName::new(&name).unwrap_or_default(),
-                },
-                version: self.random.below(5),
-                value: FactValue::default(),
-                life: Duration::from_secs(60),
-            };
-            self.tell(place, fact);
-        }
-        for _ in 0..2000 {
-            let content = HintContent::new(&self.random.number().to_be_bytes()).unwrap_or_default();
-            let tenant = NOISY;
-            self.world
-                .handle(place, Event::Hinted(Hint { tenant, content }));
-        }
-    }
-
-    /// An outsider tries to be heard. It believes that all are alive, so that it speaks to all.
-    pub fn forge(&mut self, outsider: Place) {
-        let fact = Fact {
-            key: FactKey {
-                tenant: FORGED,
-                name: FactName::default(),
-            },
-            version: self.random.below(1000),
-            value: FactValue::default(),
-            life: Duration::from_secs(60),
-        };
-        self.world.handle(outsider, Event::Published(fact));
-    }
-
-    fn ask(&mut self, place: Place, must_succeed: bool) {
-        let to = self.somebody();
-        self.ask_node(place, to, must_succeed);
-    }
-
-    fn ask_node(&mut self, by: Place, to: Place, must_succeed: bool) {
-        if !self.world.is_awake(by) || by == to {
-            return;
-        }
-        let delay = match self.random.below(4) {
-            0 if !must_succeed => 255,
-            1 => u8::try_from(1 + self.random.below(50)).unwrap_or(1),
-            _ => 0,
-        };
-        let mut question = vec![delay];
-        question.extend_from_slice(&self.random.number().to_be_bytes());
-        let body = Body::new(question).unwrap_or_default();
-        let timeout = Duration::from_millis(1_000 + self.random.below(2_000));
-        let asked = Asked {
-            by,
-            to,
-            body: body.clone(),
-            deadline: self.world.moment(by).since_boot + timeout,
-            must_succeed,
-        };
-        let ticket = self.ledger.borrow_mut().ask(asked);
-        let to = Self::name(to);
-        self.world.handle(
-            by,
-            Event::Asked {
-                to,
-                body,
-                timeout,
-                ticket,
-            },
-        );
-    }
-
-    fn ask_everybody(&mut self) {
-        for by in self.members.clone() {
-            let to = self.somebody();
-            let estranged = self
-                .estranged
-                .is_some_and(|(one, other)| (one, other) == (by, to) || (other, one) == (by, to));
-            if !estranged && self.world.is_awake(to) {
-                self.ask_node(by, to, true);
-            }
-        }
-    }
-
-    fn crash_or_start(&mut self, place: Place) {
-        if self.world.cluster(place).is_none() {
-            self.fault(format!("n{place} starts"));
-            self.start(place);
-            return;
-        }
-        self.fault(format!("n{place} crashes"));
-        self.world.crash(place);
-        self.ledger.borrow_mut().forget(place);
-        if self.random.below(2) == 0 {
-            self.fault(format!("n{place} starts at once"));
-            self.start(place);
-        }
-    }
-
-    fn stall_or_resume(&mut self, place: Place) {
-        if self.world.is_awake(place) {
-            self.fault(format!("n{place} stalls"));
-            self.world.stall(place);
-        } else if self.world.cluster(place).is_some() {
-            self.fault(format!("n{place} goes on"));
-            self.resume(place);
-        }
-    }
-
-    fn cut(&mut self, place: Place) {
-        let all = self.world_size();
-        let others: Vec<_> = match self.random.below(3) {
-            0 => vec![self.somebody()],
-            1 => (0..all).collect(),
-            _ => (0..all).filter(|_| self.random.below(2) == 0).collect(),
-        };
-        let direction = self.random.below(3);
-        let shown: Vec<_> = others.iter().map(|other| format!("n{other}")).collect();
-        let arrow = ["->", "<-", "--"].get(usize::try_from(direction).unwrap_or(0));
-        self.fault(format!(
-            "cut: n{place} {} {}",
-            arrow.unwrap_or(&""),
-            shown.join(" ")
-        ));
-        for other in others {
-            if direction != 1 {
-                self.world.network.cut(place, other);
-            }
-            if direction != 0 {
-                self.world.network.cut(other, place);
-            }
-        }
-    }
-
-    fn world_size(&self) -> usize {
-        self.members.len() + self.outsiders.len()
-    }
-
-    fn set_clock(&mut self, place: Place) {
-        let ahead_ms = i64::try_from(self.random.below(8_000)).unwrap_or(0) - 4_000;
-        self.fault(format!("the clock of n{place} is set {ahead_ms} ms ahead"));
-        if let Some(station) = self.world.station(place) {
-            station.ahead_ns = ahead_ms * 1_000_000;
-        }
-    }
-
-    fn change_weather(&mut self) {
-        let weather = match self.random.below(3) {
-            0 => Weather::CALM,
-            1 => Weather::GENTLE,
-            _ => Weather::ROUGH,
-        };
-        self.fault(format!("{weather:?}"));
-        self.world.network.weather = weather;
     }
 
     /// Ends chaos. Some of the dead stay dead, two nodes may stay cut off from each other, one may be expelled.
     fn make_peace(&mut self) {
         self.note("peace".into());
-        self.world.network.heal();
-        self.world.network.weather = Weather::CALM;
+        self.world.heal();
+        self.world.set_weather(calm());
         for place in self.members.clone() {
             self.resume(place);
             if self.world.cluster(place).is_none() && self.random.below(3) != 0 {
@@ -477,8 +244,8 @@ impl Scenario {
             let (one, other) = (*one, *other);
             self.estranged = Some((one, other));
             self.note(format!("n{one} and n{other} stay cut off from each other"));
-            self.world.network.cut(one, other);
-            self.world.network.cut(other, one);
+            self.world.cut(one, other);
+            self.world.cut(other, one);
         }
         self.truth.observe(&self.world, &self.members);
         for outsider in self.outsiders.clone() {
@@ -508,16 +275,4 @@ impl Scenario {
         self.truth = Truth::default();
         self.outsiders.push(expelled);
     }
-}
-
-/// A fact in a few words.
-pub(super) fn describe_fact(fact: &Fact) -> String {
-    format!(
-        "{:?} of tenant {} = {} {:?}, for {:?}",
-        fact.key.name,
-        fact.key.tenant.0.first().copied().unwrap_or(0),
-        fact.version,
-        fact.value,
-        fact.life
-    )
 }

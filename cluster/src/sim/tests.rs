@@ -1,52 +1,17 @@
 //! A thousand seeds, and the proof that they would find something.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use super::*;
 use crate::wire::MAX_GOSSIP_BYTES;
 
 const SEEDS: u64 = 1000;
 const SEEDS_PER_MUTANT: u64 = 200;
 
-/// Plays seeds on all processors; the summary of all, or the failure with the lowest seed.
 fn play(seeds: u64, mutant: Option<Mutant>) -> Result<Summary, Box<Failure>> {
-    let next = AtomicU64::new(0);
-    let work = || {
-        let mut total = Summary::default();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds {
-                return Ok(total);
-            }
-            match run(seed, mutant) {
-                Ok(summary) => total.add(&summary),
-                Err(failure) => {
-                    next.store(seeds, Ordering::Relaxed);
-                    return Err(failure);
-                }
-            }
-        }
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let outcomes: Vec<_> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap())
-            .collect()
-    });
-    let mut total = Summary::default();
-    let mut failures = Vec::new();
-    for outcome in outcomes {
-        match outcome {
-            Ok(summary) => total.add(&summary),
-            Err(failure) => failures.push(failure),
-        }
-    }
-    match failures.into_iter().min_by_key(|failure| failure.seed) {
-        Some(failure) => Err(failure),
-        None => Ok(total),
-    }
+    play_seeds(
+        seeds,
+        |seed| run(seed, mutant),
+        |total, summary| total.add(&summary),
+    )
 }
 
 #[test]

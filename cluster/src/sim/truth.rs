@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::network::Weather;
+use super::gentle;
 use super::world::{Application, Place, World};
 
 /// Since when two nodes can or cannot reach each other.
@@ -28,9 +28,9 @@ impl Truth {
     /// Looks at the world again. `members` are the nodes that have each other in their rosters.
     pub fn observe<A: Application>(&mut self, world: &World<A>, members: &[Place]) {
         let now = world.now();
-        let weather = world.network.weather;
-        let is_fair = weather.lost_permille <= Weather::GENTLE.lost_permille
-            && weather.longest <= Weather::GENTLE.longest;
+        let (weather, gentle) = (world.weather(), gentle());
+        let is_fair = weather.lost_per_mille <= gentle.lost_per_mille
+            && weather.delay.end() <= gentle.delay.end();
         self.fair = if is_fair {
             Some(self.fair.unwrap_or(now))
         } else {
@@ -40,8 +40,8 @@ impl Truth {
             for to in members.iter().filter(|to| *to != from) {
                 let connected = world.is_awake(*from)
                     && world.is_awake(*to)
-                    && world.network.connects(*from, *to)
-                    && world.network.connects(*to, *from);
+                    && world.connects(*from, *to)
+                    && world.connects(*to, *from);
                 let entry = self.pairs.entry((*from, *to));
                 let pair = entry.or_insert(Since {
                     connected,

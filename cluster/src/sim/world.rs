@@ -1,11 +1,12 @@
 //! [`World`]: nodes, virtual time, and the queue of what will happen.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use conclave_wg::memory::{Delivery, Line};
 use zeroize::Zeroizing;
 
-use super::network::{Network, Weather};
+use super::Weather;
 use crate::event::{Effect, Event};
 use crate::faults::Faults;
 use crate::id::{BootId, NodeName};
@@ -60,27 +61,17 @@ struct Node<A> {
     wakes_at: Option<Duration>,
 }
 
-enum Item {
-    Wake(Place),
-    Packet {
-        from: Place,
-        to: Place,
-        packet: Zeroizing<Vec<u8>>,
-    },
-}
-
 /// See the module.
 pub struct World<A> {
-    /// The lines between the nodes.
-    pub network: Network,
     /// Decides everything that is left to chance.
     pub random: Random,
     now: Duration,
     nodes: Vec<Node<A>>,
     places: BTreeMap<NodeName, Place>,
-    /// By time; what is due at one time, in the order in which it was queued.
-    queue: BTreeMap<(Duration, u64), Item>,
-    queued: u64,
+    weather: Weather,
+    line: Line,
+    cuts: BTreeSet<(Place, Place)>,
+    wakes: BTreeSet<(Duration, Place)>,
     sent: u64,
     longest_gossip: usize,
 }
@@ -88,14 +79,16 @@ pub struct World<A> {
 impl<A: Application> World<A> {
     /// An empty world.
     pub fn new(seed: u64, weather: Weather) -> Self {
+        let mut random = Random::new(seed);
         Self {
-            network: Network::new(weather),
-            random: Random::new(seed),
+            line: Line::new(random.number(), weather.clone()),
+            weather,
+            cuts: BTreeSet::new(),
+            wakes: BTreeSet::new(),
+            random,
             now: Duration::ZERO,
             nodes: Vec::new(),
             places: BTreeMap::new(),
-            queue: BTreeMap::new(),
-            queued: 0,
             sent: 0,
             longest_gossip: 0,
         }
@@ -130,6 +123,41 @@ impl<A: Application> World<A> {
             since_boot: node.station.uptime + self.now,
             wall_ns: true_ns.saturating_add(node.station.ahead_ns),
         }
+    }
+
+    /// How a node is called.
+    pub fn name(&self, place: Place) -> &NodeName {
+        let node = self.nodes.get(place).expect("a node that was added");
+        &node.station.roster.me().name
+    }
+
+    /// How good the lines are.
+    pub fn weather(&self) -> &Weather {
+        &self.weather
+    }
+
+    /// Makes the lines better or worse.
+    pub fn set_weather(&mut self, weather: Weather) {
+        self.line.set_faults(weather.clone());
+        self.weather = weather;
+    }
+
+    /// Loses all that is sent from here to there from now on.
+    pub fn cut(&mut self, from: Place, to: Place) {
+        self.cuts.insert((from, to));
+        let (from, to) = (self.name(from).clone(), self.name(to).clone());
+        self.line.cut(&from, &to, false);
+    }
+
+    /// Undoes all cuts.
+    pub fn heal(&mut self) {
+        self.cuts.clear();
+        self.line.heal();
+    }
+
+    /// Whether what is sent from here to there can arrive.
+    pub fn connects(&self, from: Place, to: Place) -> bool {
+        !self.cuts.contains(&(from, to))
     }
 
     /// A node's machine.
@@ -224,31 +252,37 @@ impl<A: Application> World<A> {
             }
         }
         for (to, packet) in sent {
-            self.send(place, &to, &packet);
+            self.send(place, &to, packet);
         }
         self.schedule_wake(place);
     }
 
     /// Goes on until that time.
     pub fn run_until(&mut self, time: Duration) {
-        while let Some(first) = self.queue.first_entry() {
-            let (at, _) = *first.key();
-            if at > time {
+        loop {
+            let arrival = self.line.next_at();
+            let wake = self.wakes.first().copied();
+            let next = arrival.into_iter().chain(wake.map(|(at, _)| at)).min();
+            let Some(next) = next.filter(|next| *next <= time) else {
                 break;
-            }
-            let item = first.remove();
-            self.now = at;
-            match item {
-                Item::Wake(place) => self.wake(place),
-                Item::Packet { from, to, packet } => {
-                    if let Some(sender) = self.nodes.get(from) {
-                        let from = sender.station.roster.me().name.clone();
-                        self.handle(to, Event::Received { from, packet });
-                    }
-                }
+            };
+            self.now = next;
+            if let Some(delivery) = self.line.arrived(next) {
+                self.deliver(delivery);
+            } else if let Some((_, place)) = wake {
+                self.wakes.pop_first();
+                self.wake(place);
             }
         }
         self.now = time;
+    }
+
+    fn deliver(&mut self, delivery: Delivery) {
+        let Delivery { from, to, message } = delivery;
+        if let Some(place) = self.places.get(&to) {
+            let packet = Zeroizing::new(message);
+            self.handle(*place, Event::Received { from, packet });
+        }
     }
 
     /// How many packets were sent so far.
@@ -308,26 +342,17 @@ impl<A: Application> World<A> {
             .is_none_or(|wakes_at| at < wakes_at || wakes_at < now)
         {
             node.wakes_at = Some(at);
-            self.push(at, Item::Wake(place));
+            self.wakes.insert((at, place));
         }
     }
 
-    fn send(&mut self, from: Place, to: &NodeName, packet: &Zeroizing<Vec<u8>>) {
+    fn send(&mut self, from: Place, to: &NodeName, mut packet: Zeroizing<Vec<u8>>) {
         self.sent += 1;
-        if wire::is_gossip(packet) {
+        if wire::is_gossip(&packet) {
             self.longest_gossip = self.longest_gossip.max(packet.len());
         }
-        let Some(to) = self.places.get(to).copied() else {
-            return;
-        };
-        for delay in self.network.carry(from, to, &mut self.random) {
-            let packet = packet.clone();
-            self.push(self.now + delay, Item::Packet { from, to, packet });
-        }
-    }
-
-    fn push(&mut self, at: Duration, item: Item) {
-        self.queued += 1;
-        self.queue.insert((at, self.queued), item);
+        let from = self.name(from).clone();
+        let message = std::mem::take(&mut *packet);
+        self.line.send(self.now, &from, to, message);
     }
 }

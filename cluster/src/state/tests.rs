@@ -5,6 +5,7 @@ use crate::facts::{FactName, FactValue};
 use crate::hints::HintContent;
 use crate::id::{ClusterId, Tenant};
 use crate::roster::{Member, RosterError};
+use conclave_wg::key::PublicKey;
 use zeroize::Zeroizing;
 
 fn name(text: &str) -> NodeName {
@@ -21,7 +22,7 @@ fn at(milliseconds: u64) -> Moment {
 fn roster(cluster: u8, me: &str, names: &[&str]) -> Roster {
     let members = names.iter().zip(1u8..).map(|(name, number)| Member {
         name: name.parse().unwrap(),
-        public_key: [number; 32],
+        public_key: PublicKey::from_bytes([number; 32]),
         endpoint: None,
         address: [10, 90, 0, number].into(),
     });
