@@ -266,3 +266,104 @@ async fn apply(tenants: &Tenants, record: &[u8]) -> Result<(), Error> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use actix::Arbiter;
+    use futures_util::future::join_all;
+
+    use super::*;
+    use crate::auth::token::entry::LifetimeLimits;
+    use crate::clock::{ManualClock, Timestamp};
+    use crate::rng::OsRandom;
+    use crate::seal::SealSettings;
+    use crate::store::embedded::EmbeddedStore;
+    use crate::store::transact;
+    use crate::tenant::directory::TenantSettings;
+    use crate::tenant::registry;
+
+    const STALENESS_MAX: Duration = Duration::from_millis(500);
+
+    struct World {
+        store: Arc<dyn Store>,
+        clock: Arc<ManualClock>,
+        tenants: Arc<Tenants>,
+        freshness: Arc<Freshness>,
+        feed: Addr<ChangeFeed>,
+    }
+
+    async fn world() -> World {
+        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::in_memory().unwrap());
+        let clock = Arc::new(ManualClock::at(Timestamp(1)));
+        let settings = TenantSettings {
+            limits: LifetimeLimits {
+                default_ttl_s: 1,
+                max_ttl_s: 1,
+            },
+            seal: SealSettings::default(),
+            keepers: Arbiter::current(),
+        };
+        let tenants = Tenants::load(Arc::clone(&store), clock.clone(), settings);
+        let tenants = Arc::new(tenants.await.unwrap());
+        let freshness = Arc::new(Freshness::new(clock.clone(), STALENESS_MAX));
+        let feed = ChangeFeed::follow(
+            Arc::clone(&store),
+            clock.clone(),
+            Arc::clone(&tenants),
+            Arc::clone(&freshness),
+            Stamp::default(),
+            &Arbiter::current(),
+        );
+        World {
+            store,
+            clock,
+            tenants,
+            freshness,
+            feed,
+        }
+    }
+
+    #[actix::test]
+    async fn an_addon_made_elsewhere_appears() {
+        let world = world().await;
+        let now = Timestamp(1);
+        let made = registry::create(world.store.as_ref(), &OsRandom, now, "a", "o").await;
+        world.clock.advance(2 * STALENESS_MAX);
+        assert!(!world.freshness.is_fresh());
+        world.freshness.require(&world.feed).await.unwrap();
+        assert!(world.freshness.is_fresh());
+        assert!(world.tenants.by_id(made.unwrap().id).is_some());
+    }
+
+    #[actix::test]
+    async fn a_record_that_means_nothing_stops_nobody() {
+        let world = world().await;
+        transact(world.store.as_ref(), async |transaction, _| {
+            transaction.append_change(b"nonsense");
+            Ok(())
+        })
+        .await
+        .unwrap();
+        let now = Timestamp(1);
+        let made = registry::create(world.store.as_ref(), &OsRandom, now, "a", "o").await;
+        world.clock.advance(2 * STALENESS_MAX);
+        world.freshness.require(&world.feed).await.unwrap();
+        assert!(world.tenants.by_id(made.unwrap().id).is_some());
+    }
+
+    #[actix::test]
+    async fn a_full_mailbox_is_told_at_once_and_stays_bounded() {
+        let world = world().await;
+        world.clock.advance(2 * STALENESS_MAX);
+        world.freshness.require(&world.feed).await.unwrap();
+        world.clock.advance(2 * STALENESS_MAX);
+        let rounds = (0..2 * MAILBOX).map(|_| ask(&world.feed, CatchUp));
+        let results = join_all(rounds).await;
+        let refused = results
+            .iter()
+            .filter(|result| matches!(result, Err(Error::Unavailable(_))))
+            .count();
+        assert!(refused >= MAILBOX - 2, "{refused} refused");
+        assert!(results.iter().any(Result::is_ok));
+    }
+}

@@ -334,10 +334,12 @@ async fn sweep_tokens(tenant: &OpenTenant, now: Timestamp, batch: usize) -> Resu
 #[cfg(test)]
 mod tests {
     use actix::Arbiter;
+    use futures_util::future::join_all;
 
     use super::*;
     use crate::auth::token::entry::{LifetimeLimits, TokenEntry};
     use crate::barrier::testing::tenant_view;
+    use crate::clock::SystemClock;
     use crate::store::key::Part;
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000_000_000);
@@ -384,5 +386,34 @@ mod tests {
         };
         assert_eq!(left(Table::TokenExpiry).await, 1);
         assert_eq!(left(Table::Token).await, 1);
+    }
+
+    #[actix::test]
+    async fn a_full_mailbox_is_told_at_once_and_stays_bounded() {
+        let view = tenant_view().await;
+        view.run(async |rows| crate::tenant::open::write_mounts(rows, &[]))
+            .await
+            .unwrap();
+        let limits = LifetimeLimits {
+            default_ttl_s: 1,
+            max_ttl_s: 1,
+        };
+        let tenant = OpenTenant::load(view, [0; 8], limits, Arbiter::current())
+            .await
+            .unwrap();
+        let tenant = Arc::new(tenant);
+        let keeper = TenantKeeper::new(&tenant, Arc::new(SystemClock)).start();
+        let change = || apply(&keeper, Change::Disable("none/".to_owned()));
+        change().await.unwrap();
+        // All are sent before the actor, on this same thread, gets to handle one.
+        let results = join_all((0..2 * MAILBOX).map(|_| change())).await;
+        let refused = results
+            .iter()
+            .filter(|result| matches!(result, Err(Error::Unavailable(_))))
+            .count();
+        let done = results.iter().filter(|result| result.is_ok()).count();
+        assert_eq!(refused + done, 2 * MAILBOX);
+        assert!(refused >= MAILBOX - 2, "{refused} refused");
+        change().await.unwrap();
     }
 }
