@@ -115,6 +115,10 @@ pub fn checked_path(path: &str) -> Result<String, Error> {
         segment.is_empty()
             || *segment == "."
             || *segment == ".."
+            // In policies these mean something else.
+            || *segment == "+"
+            || segment.contains('*')
+            || segment.contains("{{")
             || segment.chars().any(char::is_control)
     };
     if path.len() > MAX_PATH_BYTES || segments.iter().any(bad) {
@@ -229,6 +233,10 @@ mod tests {
             "a/../b",
             "cubbyhole",
             "a\u{0}",
+            "+",
+            "a/+",
+            "a*",
+            "{{x}}",
         ] {
             assert!(checked_path(path).is_err(), "{path:?}");
         }
