@@ -158,13 +158,18 @@ pub async fn rotate_tokens(
     let before = find(store, id_or_name).await?;
     let (addon, _) = transact(store, async |transaction, _| {
         let mut addon = find_in(transaction, &before.id.to_string()).await?;
-        if root && addon.root_token_epoch <= before.root_token_epoch {
+        let root = root && addon.root_token_epoch <= before.root_token_epoch;
+        let user = user && addon.user_token_epoch <= before.user_token_epoch;
+        if root {
             revoked::clear(transaction, addon.id, Role::Root);
             addon.root_token_epoch = before.root_token_epoch + 1;
         }
-        if user && addon.user_token_epoch <= before.user_token_epoch {
+        if user {
             revoked::clear(transaction, addon.id, Role::User);
             addon.user_token_epoch = before.user_token_epoch + 1;
+        }
+        if root && user {
+            revoked::clear_all(transaction, addon.id);
         }
         write(transaction, &addon)?;
         Ok(addon)

@@ -150,6 +150,12 @@ pub fn clear(transaction: &mut dyn Transaction, tenant: TenantId, role: Role) {
     }
 }
 
+/// Forgets all revocations, damaged rows included, where the tokens of both roles become void in the same transaction.
+pub fn clear_all(transaction: &mut dyn Transaction, tenant: TenantId) {
+    let rows = KeyRange::rows(Scope::Tenant(tenant), Table::RevokedBiscuit, &[]);
+    transaction.clear_range(&rows);
+}
+
 /// What a node knows of an add-on's revoked Biscuits.
 #[derive(Default)]
 pub struct Revoked(RwLock<Known>);

@@ -220,3 +220,28 @@ async fn rotating_one_role_forgets_its_revocations_only() {
         .await
         .unwrap();
 }
+
+#[actix::test]
+async fn rotating_both_roles_forgets_damaged_rows_too() {
+    let mut world = World::new();
+    let addon = registry::create(&world.store, &OsRandom, Timestamp(0), "a", "o")
+        .await
+        .unwrap();
+    world.tenant = addon.id;
+    let damaged = [Part::Name(Pseudonym([1; 16]))];
+    let damaged = Key::row(Scope::Tenant(addon.id), Table::RevokedBiscuit, &damaged);
+    transact(&world.store, async |transaction, _| {
+        transaction.set(&damaged, b"");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let revoked = Revoked::default();
+    world.renew(&revoked).await;
+    assert!(revoked.covers(std::iter::once(part(&id(0)))));
+    registry::rotate_tokens(&world.store, "a", true, true)
+        .await
+        .unwrap();
+    world.renew(&revoked).await;
+    assert!(!revoked.covers(std::iter::once(part(&id(0)))));
+}
