@@ -5,6 +5,10 @@
 pub struct Counters {
     /// Packets sent.
     pub sent: u64,
+    /// Packets that were to be sent, but found no room on the way to the transport.
+    pub unsent: u64,
+    /// News that the program did not take in.
+    pub news_missed: u64,
     /// Packets received and read.
     pub received: u64,
     /// Dropped: from nodes that are not in the roster.

@@ -124,6 +124,11 @@ pub enum Notice {
         /// Which peer.
         name: NodeName,
     },
+    /// A peer believes that it is of another cluster: one of the two configurations is wrong. Told once.
+    OtherCluster {
+        /// Which peer.
+        name: NodeName,
+    },
     /// A reloaded roster was not taken; the old one stays.
     RosterRefused(RosterError),
 }

@@ -1,4 +1,4 @@
-//! [`HintQueue`]: what is told once and never repeated, because something slower tells it anyway. A tenant has a budget;
+//! `HintQueue`: what is told once and never repeated, because something slower tells it anyway. A tenant has a budget;
 //! what is over it is dropped, so that a busy tenant cannot crowd out the others' hints.
 
 use std::collections::{BTreeMap, VecDeque};

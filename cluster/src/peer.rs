@@ -73,6 +73,8 @@ pub(crate) struct Peer {
     pub heard: Option<Heard>,
     /// Whether it was told that the peer's roster differs.
     differs: bool,
+    /// Whether it was told that the peer is of another cluster.
+    elsewhere: bool,
     pub skew: Skew,
     pub pull: Pull,
     /// The mark of our last heartbeat to it.
@@ -92,6 +94,7 @@ impl Peer {
             latest: None,
             heard: None,
             differs: false,
+            elsewhere: false,
             skew: Skew::default(),
             pull: Pull::default(),
             sent: None,
@@ -173,6 +176,7 @@ impl Peer {
 
     /// Keeps what the heartbeat says.
     pub fn hear(&mut self, heartbeat: &Heartbeat, now: Duration) {
+        self.elsewhere = false;
         self.boot = Some(heartbeat.boot);
         self.heard = Some(Heard {
             mark: heartbeat.mark,
@@ -213,6 +217,11 @@ impl Peer {
         let differs = self.roster_differs(ours);
         let differed = std::mem::replace(&mut self.differs, differs);
         differs && !differed
+    }
+
+    /// A packet of it was of another cluster; whether that is still to be told.
+    pub fn begins_elsewhere(&mut self) -> bool {
+        !std::mem::replace(&mut self.elsewhere, true)
     }
 
     /// Counts a heartbeat outside the usual rhythm; whether it may be sent.

@@ -1,4 +1,4 @@
-//! Direct questions to one peer: [`Asking`] holds those of this node, [`Serving`] those that it was asked.
+//! Direct questions to one peer: `Asking` holds those of this node, `Serving` those that it was asked.
 //!
 //! A question is repeated, less and less often, until it is answered or its time is over; so a request may be served
 //! twice, and whoever serves it must not mind. What is open is bounded per peer and in all, on both sides. Bodies are

@@ -76,6 +76,8 @@ pub struct ClusterActor {
     next_ticket: u64,
     alarm: Option<(Duration, SpawnHandle)>,
     missed: bool,
+    unsent: u64,
+    news_missed: u64,
 }
 
 impl ClusterActor {
@@ -94,6 +96,8 @@ impl ClusterActor {
                 next_ticket: 0,
                 alarm: None,
                 missed: false,
+                unsent: 0,
+                news_missed: 0,
             }
         })
     }
@@ -115,7 +119,7 @@ impl ClusterActor {
         match effect {
             Effect::Send { to, packet } => {
                 if self.outgoing.try_send((to, packet)).is_err() {
-                    tracing::debug!("a packet was dropped: too many wait to be sent");
+                    self.unsent += 1;
                 }
             }
             Effect::Answer { ticket, outcome } => {
@@ -136,7 +140,9 @@ impl ClusterActor {
                     actor: context.address(),
                 };
                 // One that finds no room comes again.
-                let _ = self.parts.news.try_send(News::Request(request));
+                if self.parts.news.try_send(News::Request(request)).is_err() {
+                    self.news_missed += 1;
+                }
             }
             Effect::Tell(notice) => {
                 log(&notice);
@@ -152,6 +158,7 @@ impl ClusterActor {
         self.tell_missed();
         if self.missed || self.parts.news.try_send(news).is_err() {
             self.missed = true;
+            self.news_missed += 1;
         }
     }
 
@@ -162,7 +169,9 @@ impl ClusterActor {
     }
 
     fn publish_view(&self) {
-        let view = self.parts.cluster.view(self.parts.time.now().since_boot);
+        let mut view = self.parts.cluster.view(self.parts.time.now().since_boot);
+        view.counters.unsent = self.unsent;
+        view.counters.news_missed = self.news_missed;
         self.parts.view.store(Arc::new(view));
     }
 
@@ -278,6 +287,9 @@ fn log(notice: &Notice) {
         }
         Notice::RosterDiffers { name } => {
             tracing::warn!(peer = %name, "the node's configuration lists other nodes or keys than ours");
+        }
+        Notice::OtherCluster { name } => {
+            tracing::error!(peer = %name, "the node is configured for another cluster; its packets are dropped");
         }
         Notice::RosterRefused(error) => {
             tracing::error!(%error, "the new list of nodes was not taken")

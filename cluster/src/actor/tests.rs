@@ -198,4 +198,5 @@ async fn news_that_nobody_takes_in_are_missed_and_that_is_told() {
         taken += 1;
     }
     assert_eq!(taken, NEWS);
+    assert!(b.view().counters.news_missed >= 400);
 }

@@ -1,4 +1,4 @@
-//! [`FactTable`]: small facts that the whole cluster is to know, merged by maximum.
+//! `FactTable`: small facts that the whole cluster is to know, merged by maximum.
 //!
 //! A fact is a version and a few bytes under a name, told on behalf of a tenant. Of two that contradict each other the
 //! one with the greater version counts, and with equal versions the one with the greater bytes: merging is commutative,

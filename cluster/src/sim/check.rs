@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::rough;
 use super::scenario::{FORGED, NOISY, RECOVERY, Scenario};
 use super::world::Place;
 use crate::facts::{FactKey, FactValue, MAX_FACTS_PER_TENANT, QUIET};
@@ -197,9 +198,23 @@ impl Scenario {
         // One that is about to die takes those with it that it has replaced. And which facts of a flooded tenant stay is
         // not decided by who tells them.
         strongest.retain(|key, fact| {
-            key.tenant != NOISY && lasting.contains(&(key.clone(), fact.clone()))
+            key.tenant != NOISY
+                && lasting.contains(&(key.clone(), fact.clone()))
+                && !self.is_greater_under_way(key, fact)
         });
         strongest
+    }
+
+    /// Whether a greater fact may still be on its way, from a node that has crashed meanwhile.
+    fn is_greater_under_way(&self, key: &FactKey, fact: &(u64, FactValue)) -> bool {
+        let longest_way = *rough().delay.end();
+        self.published
+            .iter()
+            .any(|((told, version, value), deaths)| {
+                told == key
+                    && (*version, value) > (fact.0, &fact.1)
+                    && deaths.last + longest_way > self.world.now()
+            })
     }
 
     /// What holds after peace has lasted for [`RECOVERY`].

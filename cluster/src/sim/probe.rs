@@ -93,7 +93,9 @@ impl Ledger {
                 self.skewed.entry(node).or_default().push(name);
             }
             Notice::ClockAgrees { name } => self.clock_agrees(node, &name),
-            Notice::RosterDiffers { .. } | Notice::RosterRefused(_) => {}
+            Notice::RosterDiffers { .. }
+            | Notice::OtherCluster { .. }
+            | Notice::RosterRefused(_) => {}
         }
     }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::wire::MAX_GOSSIP_BYTES;
 
 const SEEDS: u64 = 1000;
+const SEEDS_LONG: u64 = 5_000;
 const SEEDS_PER_MUTANT: u64 = 200;
 
 fn play(seeds: u64, mutant: Option<Mutant>) -> Result<Summary, Box<Failure>> {
@@ -14,9 +15,19 @@ fn play(seeds: u64, mutant: Option<Mutant>) -> Result<Summary, Box<Failure>> {
     )
 }
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "whoever runs the tests says how long and which"
+)]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 #[test]
 fn a_thousand_seeds_keep_every_promise() {
-    let total = play(SEEDS, None).unwrap_or_else(|failure| panic!("{failure}"));
+    let long = environment("CONCLAVE_TEST_LONG").is_some();
+    let seeds = if long { SEEDS_LONG } else { SEEDS };
+    let total = play(seeds, None).unwrap_or_else(|failure| panic!("{failure}"));
     println!("{total:#?}");
     let happened = [
         total.faults,
@@ -51,12 +62,8 @@ fn a_seed_plays_the_same_twice() {
 
 /// Plays the one seed that a failure has printed.
 #[test]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "whoever replays a failure says which"
-)]
 fn replay() {
-    let seed = std::env::var("CONCLAVE_SIM_SEED").ok();
+    let seed = environment("CONCLAVE_SIM_SEED");
     let seed = seed.map_or(0, |seed| {
         seed.parse().expect("a number in CONCLAVE_SIM_SEED")
     });

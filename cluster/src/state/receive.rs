@@ -8,7 +8,7 @@ use crate::bounded::Body;
 use crate::event::{AskError, Effect, Notice, RequestId};
 use crate::faults::Mutant;
 use crate::id::NodeName;
-use crate::peer::Order;
+use crate::peer::{Order, Peer};
 use crate::requests::Admission;
 use crate::skew::Sample;
 use crate::time::Moment;
@@ -44,7 +44,13 @@ impl Cluster {
                 self.take_in(from, packet, now, effects);
             }
             Err(Unreadable::Version) => self.counters.of_unknown_version += 1,
-            Err(Unreadable::OtherCluster(_)) => self.counters.from_other_clusters += 1,
+            Err(Unreadable::OtherCluster(_)) => {
+                self.counters.from_other_clusters += 1;
+                let peer = self.peers.get_mut(from);
+                if peer.is_some_and(Peer::begins_elsewhere) {
+                    effects.push(Effect::Tell(Notice::OtherCluster { name: from.clone() }));
+                }
+            }
             Err(Unreadable::Malformed) => self.counters.malformed += 1,
         }
     }

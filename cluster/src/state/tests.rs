@@ -272,6 +272,8 @@ fn strangers_other_clusters_noise_and_floods_are_dropped_and_counted() {
     a.step(Event::Woke, at(0));
     assert_eq!(a.step(receive("x", &packet), at(1)), []);
     assert_eq!(a.step(receive("a", &packet), at(1)), []);
+    let told = Effect::Tell(Notice::OtherCluster { name: name("b") });
+    assert_eq!(a.step(receive("b", &packet), at(1)), [told]);
     assert_eq!(a.step(receive("b", &packet), at(1)), []);
     assert_eq!(a.step(receive("b", b"noise"), at(1)), []);
     assert_eq!(a.step(receive("b", &[1]), at(1)), []);
@@ -280,9 +282,9 @@ fn strangers_other_clusters_noise_and_floods_are_dropped_and_counted() {
     }
     let counted = a.counters();
     assert_eq!(counted.from_strangers, 2);
-    assert_eq!(counted.from_other_clusters, 1);
-    assert_eq!(counted.of_unknown_version + counted.malformed, 1999);
-    assert_eq!(counted.flooded, 3003);
+    assert_eq!(counted.from_other_clusters, 2);
+    assert_eq!(counted.of_unknown_version + counted.malformed, 1998);
+    assert_eq!(counted.flooded, 3004);
     assert_eq!(counted.received, 0);
 }
 
