@@ -1,9 +1,10 @@
 //! Who is alive, what each node says of itself, and direct messages to one peer.
 //!
-//! [`Cluster`] is the protocol: a pure state machine that [`state`] explains; [`actor`] runs it. Who belongs to the cluster is a
-//! [`Roster`], which is configuration. Nodes tell each other three kinds of things: [`facts`] that spread until all know
-//! them, [`hints`] that are sent once, and [`requests`] to one peer. The bytes are in [`wire`]; a [transport](conclave_wg::transport) carries and
-//! encrypts them. With the feature `sim`, `sim` runs whole clusters in virtual time.
+//! [`Cluster`] is the protocol: a pure state machine that [`state`] explains; [`actor`] runs it. Who belongs to the cluster
+//! is a [`Roster`], which is configuration. Nodes tell each other three kinds of things: [`facts`] that spread until all
+//! know them, [`hints`] that are sent once, and [`requests`] to one peer. The bytes are in [`wire`]; a
+//! [transport](conclave_wg::transport) carries and encrypts them. With the feature `sim`, `sim` runs whole clusters in
+//! virtual time.
 //!
 //! Nothing here knows what facts, hints and requests mean, and no secret is kept: a request's body is held until it is
 //! answered, and wiped.
