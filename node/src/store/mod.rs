@@ -10,6 +10,8 @@ pub mod change;
 pub(crate) mod contract;
 pub mod embedded;
 pub mod key;
+mod overlay;
+pub mod postgres;
 mod transact;
 
 use async_trait::async_trait;

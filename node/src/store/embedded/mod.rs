@@ -13,7 +13,6 @@
 //! [`StoreError::Unavailable`] and nothing hangs; once the disk works again, so does the store, unless what was lost
 //! cannot be known.
 
-mod buffer;
 mod checked_file;
 mod committer;
 mod conflict;
@@ -35,7 +34,7 @@ use redb::Database;
 use redb::backends::InMemoryBackend;
 use tokio::sync::watch;
 
-use self::buffer::WriteBuffer;
+
 use self::committer::Committer;
 use self::conflict::ReadSet;
 use self::file::Location;
@@ -44,6 +43,7 @@ use self::snapshot::Snapshot;
 use self::transaction::{EmbeddedTransaction, TRANSACTION_BYTES};
 use self::writer::{Reopen, Writer};
 use super::key::Key;
+use super::overlay::WriteBuffer;
 use super::{Change, Properties, Stamp, Store, StoreError, Transaction};
 
 pub use self::file::FILE_NAME;

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::super::key::{Key, KeyRange};
 use super::super::{Row, Stamp, StoreError, Transaction};
 use super::Shared;
-use super::buffer::{Known, WriteBuffer, counter_plus};
+use super::super::overlay::{Known, WriteBuffer, counter_plus};
 use super::conflict::ReadSet;
 use super::queue::Request;
 use super::snapshot::Snapshot;

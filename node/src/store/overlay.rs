@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::iter::Peekable;
 use std::ops::Bound;
 
-use super::super::key::Key;
-use super::super::{Row, StoreError};
+use super::key::Key;
+use super::{Row, StoreError};
 
 /// What happens to one row at commit.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -137,6 +137,17 @@ impl WriteBuffer {
         })
     }
 
+    /// The parts between `begin` and `end` that this transaction has not emptied, in order.
+    pub(super) fn gaps(&self, begin: &[u8], end: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+        self.cleared.gaps(begin, end)
+    }
+
+    /// How many rows between `begin` and `end` this transaction has written or removed one by one.
+    pub(super) fn touched_between(&self, begin: &[u8], end: &[u8]) -> usize {
+        let bounds = (Bound::Included(begin), Bound::Excluded(end));
+        self.rows.range::<[u8], _>(bounds).count()
+    }
+
     /// Lays the buffer's rows between `begin` and `end` over `stored`, which yields the store's rows of the same range
     /// in the same direction, and returns the first `limit`.
     pub(super) fn overlay<K: Borrow<[u8]>, V: Borrow<[u8]>>(
@@ -249,6 +260,25 @@ impl RangeSet {
             .is_some_and(|(_, end)| key < end.as_slice())
     }
 
+    /// What of `begin..end` lies in none of the ranges.
+    fn gaps(&self, begin: &[u8], end: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut gaps = Vec::new();
+        let mut position = begin;
+        for (range_begin, range_end) in self.iter() {
+            if range_begin >= end {
+                break;
+            }
+            if position < range_begin {
+                gaps.push((position.to_vec(), range_begin.to_vec()));
+            }
+            position = position.max(range_end);
+        }
+        if position < end {
+            gaps.push((position.to_vec(), end.to_vec()));
+        }
+        gaps
+    }
+
     fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -257,5 +287,29 @@ impl RangeSet {
         self.0
             .iter()
             .map(|(begin, end)| (begin.as_slice(), end.as_slice()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_what_was_not_emptied() {
+        let mut writes = WriteBuffer::default();
+        let gaps = |writes: &WriteBuffer, begin: &str, end: &str| {
+            let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+            let gaps = writes.gaps(begin.as_bytes(), end.as_bytes()).into_iter();
+            gaps.map(|(begin, end)| text(begin) + "-" + &text(end))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(gaps(&writes, "a", "z"), ["a-z"]);
+        writes.clear_range(b"d", b"f");
+        writes.clear_range(b"k", b"m");
+        assert_eq!(gaps(&writes, "a", "z"), ["a-d", "f-k", "m-z"]);
+        assert_eq!(gaps(&writes, "e", "l"), ["f-k"]);
+        assert_eq!(gaps(&writes, "f", "k"), ["f-k"]);
+        assert!(gaps(&writes, "d", "f").is_empty());
+        assert!(gaps(&writes, "z", "a").is_empty());
     }
 }

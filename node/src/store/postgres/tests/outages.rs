@@ -1,0 +1,1 @@
+//! Servers that stop, hang, or are not the primary.

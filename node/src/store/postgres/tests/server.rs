@@ -1,0 +1,258 @@
+//! A PostgreSQL server of the test's own: a fresh cluster in a scratch folder, reached by a socket in that folder, run
+//! by an unprivileged user, gone when the test process ends, however it ends.
+
+use std::ffi::OsStr;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::store::postgres::{ConnectionUrl, PostgresOptions, PostgresStore};
+
+/// How long a server may take to start on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is looked at meanwhile.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// Runs its arguments after the first, a folder, until standard input ends, which it does with the test process. Then
+/// ends them, and removes the folder unless it is kept.
+const WATCH: &str = r#"
+folder=$1; shift
+if [ $# -gt 0 ]; then "$@" >>"$folder/log" 2>&1 & fi
+cat >/dev/null
+if [ -n "$!" ]; then kill -QUIT "$!"; wait "$!"; fi
+[ -e "$folder/keep" ] || rm -rf "$folder"
+"#;
+
+/// A server, and the folder with its data and its socket.
+pub(super) struct Server {
+    folder: PathBuf,
+    watch: Option<Child>,
+    arguments: Vec<String>,
+}
+
+impl Server {
+    /// Starts one with more command-line arguments than the usual ones.
+    pub(super) fn start(arguments: &[&str]) -> Self {
+        let mut server = Self::stopped(arguments);
+        server.run();
+        server
+    }
+
+    /// One that has not been started.
+    pub(super) fn stopped(arguments: &[&str]) -> Self {
+        let folder = scratch_folder();
+        let template = template();
+        let copied = as_user("cp")
+            .arg("-a")
+            .args([template, &folder.join("data")])
+            .status();
+        assert!(copied.unwrap().success());
+        Self {
+            folder,
+            watch: None,
+            arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
+        }
+    }
+
+    /// Starts it, and waits until it is ready.
+    pub(super) fn run(&mut self) {
+        let _ = std::fs::remove_file(self.data().join("postmaster.pid"));
+        let mut command = watched(&self.folder, &program("postgres"));
+        command.arg("-D").arg(self.data()).arg("-k").arg(&self.folder);
+        for setting in [
+            "listen_addresses=",
+            // Nobody pulls the plug in these tests; what a killed process wrote, the system keeps.
+            "fsync=off",
+            // Its transactions would come between those that a test counts on being alone.
+            "autovacuum=off",
+            "shared_buffers=16MB",
+        ] {
+            command.arg("-c").arg(setting);
+        }
+        command.args(&self.arguments);
+        self.watch = Some(command.spawn().unwrap());
+        let mut waited = Duration::ZERO;
+        while !self.is_ready() {
+            std::thread::sleep(GLANCE);
+            waited += GLANCE;
+            let log = || std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+            assert!(waited < PATIENCE, "the server does not start: {}", log());
+        }
+    }
+
+    /// The last line of the server's own note says how it is.
+    fn is_ready(&self) -> bool {
+        let note = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
+        note.lines()
+            .last()
+            .is_some_and(|line| ["ready", "standby"].contains(&line.trim()))
+    }
+
+    pub(super) fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// Kills all of the server's processes, as if the machine had stopped.
+    pub(super) fn kill(&mut self) {
+        // The server first, so that it has no chance to see its children end.
+        self.signal(Signal::KILL);
+        self.end(false);
+    }
+
+    /// Sends a signal to the server and to each of its sessions.
+    pub(super) fn signal(&self, signal: Signal) {
+        let server = self.process();
+        for process in [server].into_iter().chain(children(server)) {
+            let _ = kill_process(process, signal);
+        }
+    }
+
+    fn process(&self) -> Pid {
+        let note = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
+        Pid::from_raw(note.lines().next().unwrap().parse().unwrap()).unwrap()
+    }
+
+    /// Lets the watch end what still runs.
+    fn end(&mut self, remove: bool) {
+        let keep = self.folder.join("keep");
+        if remove {
+            let _ = std::fs::remove_file(keep);
+        } else {
+            std::fs::write(keep, "").unwrap();
+        }
+        if let Some(mut watch) = self.watch.take() {
+            drop(watch.stdin.take());
+            let _ = watch.wait();
+        }
+    }
+
+    pub(super) fn options(&self) -> PostgresOptions {
+        let folder = self.folder.display();
+        let url = format!("host={folder} user=conclave dbname=postgres");
+        PostgresOptions::new(ConnectionUrl::new(url))
+    }
+
+    /// The store in this server.
+    pub(super) async fn store(&self) -> PostgresStore {
+        let poll_interval = Duration::from_millis(50);
+        PostgresStore::open(&self.options(), poll_interval)
+            .await
+            .unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.watch.is_none() {
+            self.watch = Some(watched(&self.folder, OsStr::new("true")).spawn().unwrap());
+        }
+        self.end(true);
+    }
+}
+
+/// The processes that a process has started.
+fn children(parent: Pid) -> Vec<Pid> {
+    let parent = parent.as_raw_nonzero();
+    let list = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+    list.unwrap()
+        .split_whitespace()
+        .filter_map(|process| Pid::from_raw(process.parse().ok()?))
+        .collect()
+}
+
+/// A cluster that was made once, for others to be copied from.
+fn template() -> &'static Path {
+    static TEMPLATE: OnceLock<(PathBuf, Child)> = OnceLock::new();
+    let (path, _) = TEMPLATE.get_or_init(|| {
+        let folder = scratch_folder();
+        let made = as_user(program("initdb"))
+            .arg("-D")
+            .arg(folder.join("data"))
+            .args(["--username=conclave", "--auth=trust", "--no-sync"])
+            .args(["--no-locale", "--encoding=UTF8", "--no-instructions"])
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&made.stderr);
+        assert!(made.status.success(), "initdb failed: {error}");
+        let watch = watched(&folder, OsStr::new("")).spawn().unwrap();
+        (folder.join("data"), watch)
+    });
+    path
+}
+
+/// A folder that the unprivileged user owns.
+fn scratch_folder() -> PathBuf {
+    let folder = tempfile::Builder::new()
+        .prefix("conclave-postgres-")
+        .tempdir()
+        .unwrap()
+        .keep();
+    if let Some((user, group)) = unprivileged() {
+        chown(&folder, Some(user), Some(group)).unwrap();
+    }
+    folder
+}
+
+/// A command that lives as long as this process; an empty one only guards the folder.
+fn watched(folder: &Path, program: &OsStr) -> Command {
+    let mut command = as_user("sh");
+    command.args(["-c", WATCH, "watch"]).arg(folder);
+    if !program.is_empty() {
+        command.arg(program);
+    }
+    command.stdin(Stdio::piped()).stdout(Stdio::null());
+    command
+}
+
+/// PostgreSQL refuses to be run by root.
+fn as_user(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir("/");
+    if let Some((user, group)) = unprivileged() {
+        command.uid(user).gid(group);
+    }
+    command
+}
+
+/// For root, the user and group that the Debian package makes.
+fn unprivileged() -> Option<(u32, u32)> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let users = std::fs::read_to_string("/etc/passwd").unwrap();
+    let entry = users.lines().find(|line| line.starts_with("postgres:"));
+    let fields: Vec<&str> = entry
+        .unwrap_or_else(|| panic!("no user postgres; {INSTALL}"))
+        .split(':')
+        .collect();
+    Some((fields[2].parse().unwrap(), fields[3].parse().unwrap()))
+}
+
+const INSTALL: &str = "on Debian: apt-get install postgresql";
+
+/// One of PostgreSQL's programs: the newest that Debian's packages have installed, else whatever is on the path.
+fn program(name: &str) -> std::ffi::OsString {
+    let versions = std::fs::read_dir("/usr/lib/postgresql");
+    let mut installed: Vec<(u32, PathBuf)> = versions
+        .into_iter()
+        .flatten()
+        .filter_map(|version| {
+            let version = version.ok()?;
+            let number = version.file_name().to_str()?.parse().ok()?;
+            let program = version.path().join("bin").join(name);
+            program.exists().then_some((number, program))
+        })
+        .collect();
+    installed.sort();
+    if let Some((_, program)) = installed.pop() {
+        return program.into();
+    }
+    let found = Command::new(name).arg("--version").output().is_ok();
+    assert!(found, "{name} is missing; {INSTALL}");
+    name.into()
+}
