@@ -23,6 +23,7 @@ use crate::node::{Node, NodeSettings};
 use crate::rng::OsRandom;
 use crate::seal::SealSettings;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
+use crate::store::postgres::PostgresStore;
 use crate::store::{Store, transact};
 use crate::tenant::Tenants;
 use crate::tenant::directory::TenantSettings;
@@ -58,7 +59,7 @@ pub fn serve(config: &Config, mode: Mode) -> Result<(), Error> {
 }
 
 async fn run(config: &Config, mode: Mode) -> Result<(), Error> {
-    let store = open_store(config)?;
+    let store = open_store(config).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random = OsRandom;
     let is_new = registry::list(store.as_ref()).await?.is_empty();
@@ -86,17 +87,21 @@ async fn run(config: &Config, mode: Mode) -> Result<(), Error> {
     shutdown::serve_until_told(&node, servers).await
 }
 
-fn open_store(config: &Config) -> Result<Arc<dyn Store>, Error> {
-    let store = match &config.storage {
-        Storage::InMemory => EmbeddedStore::in_memory(),
+async fn open_store(config: &Config) -> Result<Arc<dyn Store>, Error> {
+    Ok(match &config.storage {
+        Storage::InMemory => Arc::new(EmbeddedStore::in_memory()?),
         Storage::Embedded { path, cache_bytes } => {
             let options = EmbeddedOptions {
                 cache_bytes: usize::try_from(*cache_bytes).unwrap_or(usize::MAX),
             };
-            EmbeddedStore::open(path, options)
+            Arc::new(EmbeddedStore::open(path, options)?)
         }
-    };
-    Ok(Arc::new(store?))
+        Storage::Postgres(options) => {
+            // Twice within the time that a cached grant may be out of date.
+            let poll_interval = config.staleness_max / 2;
+            Arc::new(PostgresStore::open(options, poll_interval).await?)
+        }
+    })
 }
 
 /// Starts the actors and joins the parts of a node.

@@ -14,6 +14,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::store::postgres::PostgresOptions;
+
 /// The largest configuration file that is read. A real one has a few kilobytes.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// Vault's listener default, and room for the largest secret that its clients expect to store.
@@ -42,7 +44,8 @@ pub struct Config {
     /// host names mean nothing.
     pub addon_domain: Option<String>,
     /// `operator_key`: the file with the private key that signs add-on tokens. Default: `operator.key` in the folder of
-    /// the embedded store; `None` with an in-memory store. Nodes need it only to be made on the first start.
+    /// the embedded store; `None` with an in-memory store. Nodes need it only to be made on the first start. With a
+    /// store that nodes share, it or `operator_public_key` must be given.
     pub operator_key: Option<PathBuf>,
     /// `operator_public_key`: what nodes check tokens with. Default: derived from the file `operator_key`.
     pub operator_public_key: Option<OperatorPublicKey>,
@@ -76,6 +79,8 @@ pub enum Storage {
         /// `cache_size`: bytes of rows kept in memory. Default: 134217728 (128 MiB).
         cache_bytes: u64,
     },
+    /// `storage "postgres"`: a database that several nodes share.
+    Postgres(PostgresOptions),
     /// `storage "inmem"`: memory; a restart loses everything.
     InMemory,
 }

@@ -10,12 +10,17 @@ use super::{
     Config, ConfigError, DEFAULT_CACHE_BYTES, Listener, ListenerTls, LogFormat, LogLevel,
     OperatorPublicKey, Storage,
 };
+use crate::store::postgres::{ConnectionUrl, PostgresOptions};
 
 /// The file in the data folder that holds the operator key when the configuration names none.
 const OPERATOR_KEY_FILE: &str = "operator.key";
 /// redb needs some pages to work with.
 const MIN_CACHE_BYTES: u64 = 1024 * 1024;
 const MAX_CACHE_BYTES: u64 = 1024 * 1024 * 1024 * 1024;
+/// One connection follows the change feed; the others serve requests.
+const MIN_CONNECTIONS: u32 = 2;
+/// PostgreSQL runs a process for each connection; a server with room for this many is a large one.
+const MAX_CONNECTIONS: u32 = 1000;
 /// The smallest body limit that lets a share or a token through.
 const MIN_REQUEST_BYTES: u64 = 1024;
 /// A body is held in memory while it is worked on, so the limit is itself limited.
@@ -24,6 +29,7 @@ const MAX_REQUEST_BYTES: u64 = 1024 * 1024 * 1024;
 const MAX_LISTENERS: usize = 16;
 
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 /// Ten years: beyond any lease, within every representation of time.
 const TEN_YEARS: Duration = Duration::from_secs(87_600 * 3600);
@@ -114,9 +120,16 @@ fn top_level<'a>(
     )?;
     config.operator_key = top.path("operator_key")?.or(match &config.storage {
         Storage::Embedded { path, .. } => Some(path.join(OPERATOR_KEY_FILE)),
-        Storage::InMemory => None,
+        Storage::Postgres(_) | Storage::InMemory => None,
     });
     config.operator_public_key = top.text("operator_public_key")?.map(public_key);
+    if matches!(config.storage, Storage::Postgres(_))
+        && config.operator_key.is_none()
+        && config.operator_public_key.is_none()
+    {
+        let message = "is missing; nodes that share a store share the operator's key";
+        return Err(top.wrong("operator_public_key", message));
+    }
     config.reported_version = top.word(
         "reported_version",
         "must be a semantic version such as 1.19.0",
@@ -192,11 +205,39 @@ fn storage(place: String, block: &Block) -> Result<Storage, ConfigError> {
                 .bytes("cache_size", MIN_CACHE_BYTES, MAX_CACHE_BYTES)?
                 .unwrap_or(DEFAULT_CACHE_BYTES),
         },
+        "postgres" => Storage::Postgres(postgres(&mut section)?),
         "inmem" => Storage::InMemory,
-        _ => return Err(section.refuse("unknown storage; there are embedded and inmem")),
+        _ => {
+            return Err(section.refuse("unknown storage; there are embedded, postgres and inmem"));
+        }
     };
     section.finish()?;
     Ok(storage)
+}
+
+fn postgres(section: &mut Section) -> Result<PostgresOptions, ConfigError> {
+    let url = section.text("url")?.ok_or_else(|| {
+        let message = "is missing; it is of the form postgres://user@host:5432/database";
+        section.wrong("url", message)
+    })?;
+    let mut options = PostgresOptions::new(ConnectionUrl::new(url));
+    options.password_file = section.path("password_file")?;
+    options.tls_ca_file = section.path("tls_ca_file")?;
+    set(&mut options.tls_disable, section.flag("tls_disable")?);
+    set(
+        &mut options.max_connections,
+        section.count("max_connections", MIN_CONNECTIONS, MAX_CONNECTIONS)?,
+    );
+    let shortest = Duration::from_millis(100);
+    set(
+        &mut options.connect_timeout,
+        section.duration("connect_timeout", shortest, MINUTE)?,
+    );
+    set(
+        &mut options.request_timeout,
+        section.duration("request_timeout", shortest, MINUTE)?,
+    );
+    Ok(options)
 }
 
 fn listener(place: String, block: &Block) -> Result<Listener, ConfigError> {

@@ -116,13 +116,19 @@ impl Section {
         most: u64,
     ) -> Result<Option<u64>, ConfigError> {
         let rule = format!("must be a number of bytes from {least} to {most}");
+        self.parsed(key, &rule, |value| whole(value, least, most))
+    }
+
+    /// How many of something, between the two numbers given, both included.
+    pub(super) fn count(
+        &mut self,
+        key: &'static str,
+        least: u32,
+        most: u32,
+    ) -> Result<Option<u32>, ConfigError> {
+        let rule = format!("must be a number from {least} to {most}");
         self.parsed(key, &rule, |value| {
-            let bytes = match value {
-                Value::Integer(number) => u64::try_from(*number).ok()?,
-                Value::Text(text) => text.parse().ok()?,
-                Value::Flag(_) => return None,
-            };
-            (least..=most).contains(&bytes).then_some(bytes)
+            whole(value, least.into(), most.into()).and_then(|count| count.try_into().ok())
         })
     }
 
@@ -219,6 +225,16 @@ fn plain(expression: &Expression) -> Option<Value> {
         Expression::Number(number) => number.as_i64().map(Value::Integer),
         _ => None,
     }
+}
+
+/// A whole number between the two given, both included.
+fn whole(value: &Value, least: u64, most: u64) -> Option<u64> {
+    let number = match value {
+        Value::Integer(number) => u64::try_from(*number).ok()?,
+        Value::Text(text) => text.parse().ok()?,
+        Value::Flag(_) => return None,
+    };
+    (least..=most).contains(&number).then_some(number)
 }
 
 fn go_text(duration: Duration) -> String {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::store::postgres::ConnectionUrl;
 
 const SMALLEST: &str = r#"
 storage "embedded" {
@@ -112,6 +113,41 @@ fn every_key_is_read() {
 }
 
 #[test]
+fn a_shared_store_is_read_with_its_defaults_and_without_its_password_in_sight() {
+    let url = "postgres://conclave:hunter2@db.example.org/conclave";
+    let text = |rest: &str| {
+        let listener = "listener \"tcp\" {\n  tls_disable = true\n}";
+        format!("storage \"postgres\" {{\n  url = \"{url}\"\n  {rest}\n}}\n{listener}\n")
+    };
+    let with_key = |rest: &str| format!("operator_public_key = \"key\"\n{}", text(rest));
+    let config = parse(&with_key("tls_ca_file = \"ca.pem\"")).unwrap();
+    let expected = PostgresOptions {
+        tls_ca_file: Some("ca.pem".into()),
+        ..PostgresOptions::new(ConnectionUrl::new(url.into()))
+    };
+    assert!(!format!("{config:?}").contains("hunter2"));
+    assert_eq!(config.storage, Storage::Postgres(expected));
+    let all = "password_file = \"secret\"\n  tls_disable = true\n  max_connections = \"40\"\n
+        connect_timeout = \"1s\"\n  request_timeout = 3";
+    let expected = PostgresOptions {
+        password_file: Some("secret".into()),
+        tls_disable: true,
+        max_connections: 40,
+        connect_timeout: Duration::from_secs(1),
+        request_timeout: Duration::from_secs(3),
+        ..PostgresOptions::new(ConnectionUrl::new(url.into()))
+    };
+    assert_eq!(
+        parse(&with_key(all)).unwrap().storage,
+        Storage::Postgres(expected)
+    );
+    assert!(refusal(&text("")).contains("operator_public_key: is missing"));
+    assert!(refusal(&with_key("max_connections = 1")).contains("max_connections: must be"));
+    let nowhere = text("").replace("url", "place");
+    assert!(refusal(&nowhere).contains("url: is missing"));
+}
+
+#[test]
 fn seal_routes_are_open_only_while_every_listener_is_on_loopback() {
     let public = SMALLEST.replace("127.0.0.1", "0.0.0.0");
     assert!(!parse(&public).unwrap().unauthenticated_seal_routes);
@@ -209,7 +245,7 @@ fn a_wrong_line_is_refused_with_its_place_and_key() {
         ),
         (
             SMALLEST.replace("embedded", "raft"),
-            "node.hcl: storage \"raft\": unknown storage; there are embedded and inmem",
+            "node.hcl: storage \"raft\": unknown storage; there are embedded, postgres and inmem",
         ),
         (
             SMALLEST.replace("\"tcp\"", "\"unix\""),

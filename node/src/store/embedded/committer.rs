@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::super::overlay::WriteBuffer;
 use super::super::{Stamp, StoreError};
 use super::Shared;
-use super::super::overlay::WriteBuffer;
 use super::conflict::ConflictLog;
 use super::queue::Request;
 use super::snapshot::{Snapshot, stamp};

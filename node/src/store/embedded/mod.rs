@@ -34,7 +34,6 @@ use redb::Database;
 use redb::backends::InMemoryBackend;
 use tokio::sync::watch;
 
-
 use self::committer::Committer;
 use self::conflict::ReadSet;
 use self::file::Location;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::super::{Stamp, StoreError};
 use super::super::overlay::WriteBuffer;
+use super::super::{Stamp, StoreError};
 use super::conflict::ReadSet;
 
 /// A transaction that wants to be committed.

@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use super::super::key::{Key, KeyRange};
+use super::super::overlay::{Known, WriteBuffer, counter_plus};
 use super::super::{Row, Stamp, StoreError, Transaction};
 use super::Shared;
-use super::super::overlay::{Known, WriteBuffer, counter_plus};
 use super::conflict::ReadSet;
 use super::queue::Request;
 use super::snapshot::Snapshot;

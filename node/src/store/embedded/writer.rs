@@ -8,8 +8,8 @@ use redb::{
 };
 
 use super::super::key::Key;
-use super::super::{Stamp, StoreError};
 use super::super::overlay::{Mutation, WriteBuffer, counter_plus};
+use super::super::{Stamp, StoreError};
 use super::snapshot::{ROWS, Snapshot, failed, guarded, stamp};
 
 /// What the file says about itself.

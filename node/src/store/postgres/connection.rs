@@ -79,8 +79,7 @@ impl Connection {
     /// Fixes the moment that the following reads are of. Every transaction that they do not see is at or above the
     /// number returned.
     pub(super) async fn begin(&self) -> Result<i64, Error> {
-        let (begun, horizon) =
-            join(self.client.batch_execute(BEGIN), self.horizon()).await;
+        let (begun, horizon) = join(self.client.batch_execute(BEGIN), self.horizon()).await;
         begun?;
         horizon
     }

@@ -78,10 +78,14 @@ impl Connector {
             let message = "is missing, but sslmode=require asks for TLS";
             return Err(Error::invalid("tls_ca_file", message));
         }
-        let is_local = url.get_hostaddrs().iter().all(|address| address.is_loopback())
+        let is_local = url
+            .get_hostaddrs()
+            .iter()
+            .all(|address| address.is_loopback())
             && url.get_hosts().iter().all(is_local);
         if tls.is_none() && !options.tls_disable && !is_local {
-            let message = "is missing, and the database is on another machine; or set tls_disable = true";
+            let message =
+                "is missing, and the database is on another machine; or set tls_disable = true";
             return Err(Error::invalid("tls_ca_file", message));
         }
         Ok(Self {
@@ -162,7 +166,10 @@ fn hosts(url: &Config, with_tls: bool) -> Result<Vec<Config>, Error> {
     let (names, addresses) = (url.get_hosts(), url.get_hostaddrs());
     let count = names.len().max(addresses.len());
     let fits = |others: usize| others <= 1 || others == count;
-    if count == 0 || !fits(url.get_ports().len()) || !(names.is_empty() || addresses.is_empty() || names.len() == addresses.len()) {
+    if count == 0
+        || !fits(url.get_ports().len())
+        || !(names.is_empty() || addresses.is_empty() || names.len() == addresses.len())
+    {
         let message = "names no host, or not as many hosts as addresses and ports";
         return Err(Error::invalid("url", message));
     }
@@ -190,7 +197,11 @@ fn hosts(url: &Config, with_tls: bool) -> Result<Vec<Config>, Error> {
             host.dbname(database);
         }
         host.application_name(url.get_application_name().unwrap_or("conclave"))
-            .ssl_mode(if with_tls { SslMode::Require } else { SslMode::Disable })
+            .ssl_mode(if with_tls {
+                SslMode::Require
+            } else {
+                SslMode::Disable
+            })
             .target_session_attrs(TargetSessionAttrs::ReadWrite)
             .keepalives_idle(KEEPALIVE)
             .keepalives_interval(KEEPALIVE / 3)
@@ -228,10 +239,13 @@ fn name(host: &Config) -> String {
 fn tls(file: &PathBuf) -> Result<MakeRustlsConnect, Error> {
     let wrong = |why: String| Error::invalid("tls_ca_file", format!("{}: {why}", file.display()));
     let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| wrong(error.to_string()))?;
+    let certificates =
+        CertificateDer::pem_file_iter(file).map_err(|error| wrong(error.to_string()))?;
     for certificate in certificates {
         let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-        roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
+        roots
+            .add(certificate)
+            .map_err(|error| wrong(error.to_string()))?;
     }
     if roots.is_empty() {
         return Err(wrong("holds no certificate".into()));

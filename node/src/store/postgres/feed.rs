@@ -20,7 +20,9 @@ impl Shared {
     ) -> Result<Vec<Change>, StoreError> {
         let deadline = self.pool.deadline();
         let mut lease = self.pool.lease(deadline).await?;
-        let asking = lease.connection()?.changes(number(after), limit.saturating_add(1));
+        let asking = lease
+            .connection()?
+            .changes(number(after), limit.saturating_add(1));
         let answer = timeout_at(deadline, asking).await;
         let mut found = lease.heed(answer).map_err(Trouble::while_asking)?;
         if found.len() > limit

@@ -253,7 +253,10 @@ mod tests {
         let large = commit(&none, &writing(&keys));
         assert!(large.0.len() <= MOST_LOCKS);
         assert!(exclude(&large, &commit(&none, &writing(&[row(999)]))));
-        assert!(exclude(&large, &commit(&reading(&[row(5)]), &none_written())));
+        assert!(exclude(
+            &large,
+            &commit(&reading(&[row(5)]), &none_written())
+        ));
         let everywhere: Vec<Key> = (0..1000_u64)
             .map(|number| {
                 let mut id = [1; 16];

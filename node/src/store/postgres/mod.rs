@@ -67,10 +67,7 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`Error::Invalid`] naming the option that cannot be used; [`Error::Unavailable`] saying why there is no database.
-    pub async fn open(
-        options: &PostgresOptions,
-        poll_interval: Duration,
-    ) -> Result<Self, Error> {
+    pub async fn open(options: &PostgresOptions, poll_interval: Duration) -> Result<Self, Error> {
         let connector = Arc::new(Connector::new(options)?);
         let driver = Driver::start()?;
         let deadline = Instant::now() + options.request_timeout;

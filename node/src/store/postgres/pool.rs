@@ -147,7 +147,9 @@ impl Pool {
             return Err(wrong("the database is on another server than at start"));
         }
         if server.next_transaction <= self.latest.load(Ordering::Relaxed) {
-            return Err(wrong("the database has lost commits that this node has seen"));
+            return Err(wrong(
+                "the database has lost commits that this node has seen",
+            ));
         }
         Ok(())
     }
@@ -232,7 +234,10 @@ impl Lease {
         &mut self,
         outcome: Result<Result<T, tokio_postgres::Error>, tokio::time::error::Elapsed>,
     ) -> Result<T, StoreError> {
-        let backend = self.connection.as_ref().map(|connection| connection.backend);
+        let backend = self
+            .connection
+            .as_ref()
+            .map(|connection| connection.backend);
         let heeded = self.heed(outcome).map_err(Trouble::while_committing);
         if let (Err(StoreError::MaybeCommitted(_)), Some(backend)) = (&heeded, backend) {
             self.pool.in_doubt.lock().push(backend);
@@ -243,7 +248,10 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some(connection) = self.connection.take().filter(|connection| !connection.is_closed())
+        let Some(connection) = self
+            .connection
+            .take()
+            .filter(|connection| !connection.is_closed())
         else {
             return;
         };

@@ -19,7 +19,7 @@ const TRANSACTION_BITS: u32 = 48;
 const ABOUT: &str = "
     CREATE SCHEMA IF NOT EXISTS conclave;
     CREATE TABLE IF NOT EXISTS conclave.about (
-        only boolean PRIMARY KEY DEFAULT true CHECK (only),
+        id smallint PRIMARY KEY DEFAULT 1 CHECK (id = 1),
         version integer NOT NULL,
         server text NOT NULL,
         life smallint NOT NULL
@@ -98,9 +98,10 @@ async fn migrate(client: &Client, here: &str) -> Result<About, StoreError> {
     let life = if found.server == here {
         found.life
     } else {
-        found.life.checked_add(1).ok_or_else(|| {
-            StoreError::Corrupt("the database has moved too often".into())
-        })?
+        found
+            .life
+            .checked_add(1)
+            .ok_or_else(|| StoreError::Corrupt("the database has moved too often".into()))?
     };
     let now = About {
         version: STEPS.len(),
@@ -111,7 +112,7 @@ async fn migrate(client: &Client, here: &str) -> Result<About, StoreError> {
     client
         .execute(
             "INSERT INTO conclave.about (version, server, life) VALUES ($1, $2, $3)
-             ON CONFLICT (only) DO UPDATE SET version = $1, server = $2, life = $3",
+             ON CONFLICT (id) DO UPDATE SET version = $1, server = $2, life = $3",
             &[&version, &now.server, &now.life],
         )
         .await

@@ -156,10 +156,8 @@ impl Question<'_> {
     fn put<'l>(
         &'l self,
         lease: &'l Lease,
-    ) -> Result<
-        impl Future<Output = Result<Vec<StoredRow>, tokio_postgres::Error>> + 'l,
-        StoreError,
-    > {
+    ) -> Result<impl Future<Output = Result<Vec<StoredRow>, tokio_postgres::Error>> + 'l, StoreError>
+    {
         let connection = lease.connection()?;
         Ok(async move {
             match self {
@@ -205,13 +203,8 @@ impl Transaction for PostgresTransaction {
         let stored = self
             .stored_rows(bounds, limit.saturating_add(hidden), reverse)
             .await?;
-        let rows = self
-            .writes
-            .overlay(stored.into_iter().map(Ok), bounds, limit, reverse)?;
-        Ok(rows
-            .into_iter()
-            .map(|(key, value)| (Key::from_stored(key), value))
-            .collect())
+        self.writes
+            .overlay(stored.into_iter().map(Ok), bounds, limit, reverse)
     }
 
     fn set(&mut self, key: &Key, value: &[u8]) {
@@ -311,7 +304,11 @@ impl Shared {
     }
 
     /// Where the store stands, for a transaction that did nothing.
-    async fn current_stamp(&self, mut lease: Lease, deadline: Instant) -> Result<Stamp, StoreError> {
+    async fn current_stamp(
+        &self,
+        mut lease: Lease,
+        deadline: Instant,
+    ) -> Result<Stamp, StoreError> {
         let horizon = timeout_at(deadline, lease.connection()?.horizon()).await;
         let horizon = lease.heed(horizon).map_err(Trouble::while_reading)?;
         Ok(self.stamp_below(horizon))

@@ -2,6 +2,7 @@
 
 mod outages;
 mod server;
+mod servers;
 
 use std::sync::Arc;
 
@@ -15,10 +16,7 @@ use crate::store::Store;
 async fn store_in_turn() -> (Arc<dyn Store>, MutexGuard<'static, Option<Server>>) {
     static SERVER: Mutex<Option<Server>> = Mutex::const_new(None);
     let mut server = SERVER.lock().await;
-    let store = server
-        .get_or_insert_with(|| Server::start(&[]))
-        .store()
-        .await;
+    let store = server.get_or_insert_with(Server::start).store().await;
     (Arc::new(store), server)
 }
 

@@ -30,21 +30,20 @@ if [ -n "$!" ]; then kill -QUIT "$!"; wait "$!"; fi
 
 /// A server, and the folder with its data and its socket.
 pub(super) struct Server {
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     watch: Option<Child>,
-    arguments: Vec<String>,
 }
 
 impl Server {
-    /// Starts one with more command-line arguments than the usual ones.
-    pub(super) fn start(arguments: &[&str]) -> Self {
-        let mut server = Self::stopped(arguments);
+    /// Starts one.
+    pub(super) fn start() -> Self {
+        let mut server = Self::stopped();
         server.run();
         server
     }
 
     /// One that has not been started.
-    pub(super) fn stopped(arguments: &[&str]) -> Self {
+    pub(super) fn stopped() -> Self {
         let folder = scratch_folder();
         let template = template();
         let copied = as_user("cp")
@@ -55,26 +54,33 @@ impl Server {
         Self {
             folder,
             watch: None,
-            arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
         }
     }
 
     /// Starts it, and waits until it is ready.
     pub(super) fn run(&mut self) {
+        self.run_with(&["listen_addresses="]);
+    }
+
+    /// The same with other settings than the usual ones.
+    pub(super) fn run_with(&mut self, settings: &[&str]) {
         let _ = std::fs::remove_file(self.data().join("postmaster.pid"));
         let mut command = watched(&self.folder, &program("postgres"));
-        command.arg("-D").arg(self.data()).arg("-k").arg(&self.folder);
-        for setting in [
-            "listen_addresses=",
+        command
+            .arg("-D")
+            .arg(self.data())
+            .arg("-k")
+            .arg(&self.folder);
+        let usual = [
             // Nobody pulls the plug in these tests; what a killed process wrote, the system keeps.
             "fsync=off",
             // Its transactions would come between those that a test counts on being alone.
             "autovacuum=off",
             "shared_buffers=16MB",
-        ] {
+        ];
+        for setting in usual.iter().chain(settings) {
             command.arg("-c").arg(setting);
         }
-        command.args(&self.arguments);
         self.watch = Some(command.spawn().unwrap());
         let mut waited = Duration::ZERO;
         while !self.is_ready() {
@@ -135,6 +141,24 @@ impl Server {
         let folder = self.folder.display();
         let url = format!("host={folder} user=conclave dbname=postgres");
         PostgresOptions::new(ConnectionUrl::new(url))
+    }
+
+    /// A client beside the store.
+    pub(super) async fn client(&self) -> tokio_postgres::Client {
+        let url = self.options().url;
+        let connected = tokio_postgres::connect(url.expose(), tokio_postgres::NoTls).await;
+        let (client, connection) = connected.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    /// Runs a statement, and returns the first field of the first row.
+    pub(super) async fn sql(&self, statement: &str) -> Option<String> {
+        let answers = self.client().await.simple_query(statement).await.unwrap();
+        answers.into_iter().find_map(|answer| match answer {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        })
     }
 
     /// The store in this server.
@@ -210,7 +234,7 @@ fn watched(folder: &Path, program: &OsStr) -> Command {
 }
 
 /// PostgreSQL refuses to be run by root.
-fn as_user(program: impl AsRef<OsStr>) -> Command {
+pub(super) fn as_user(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.current_dir("/");
     if let Some((user, group)) = unprivileged() {
