@@ -71,12 +71,12 @@ impl Connector {
     pub(super) fn new(options: &PostgresOptions) -> Result<Self, Error> {
         let url: Config = options.url.expose().parse().map_err(unreadable)?;
         if options.tls_disable && options.tls_ca_file.is_some() {
-            return Err(Error::invalid("tls_disable", "contradicts tls_ca_file"));
+            return Err(wrong("tls_disable", "contradicts tls_ca_file"));
         }
         let tls = options.tls_ca_file.as_ref().map(tls).transpose()?;
         if tls.is_none() && url.get_ssl_mode() == SslMode::Require {
             let message = "is missing, but sslmode=require asks for TLS";
-            return Err(Error::invalid("tls_ca_file", message));
+            return Err(wrong("tls_ca_file", message));
         }
         let is_local = url
             .get_hostaddrs()
@@ -86,7 +86,7 @@ impl Connector {
         if tls.is_none() && !options.tls_disable && !is_local {
             let message =
                 "is missing, and the database is on another machine; or set tls_disable = true";
-            return Err(Error::invalid("tls_ca_file", message));
+            return Err(wrong("tls_ca_file", message));
         }
         Ok(Self {
             hosts: hosts(&url, tls.is_some())?,
@@ -171,7 +171,7 @@ fn hosts(url: &Config, with_tls: bool) -> Result<Vec<Config>, Error> {
         || !(names.is_empty() || addresses.is_empty() || names.len() == addresses.len())
     {
         let message = "names no host, or not as many hosts as addresses and ports";
-        return Err(Error::invalid("url", message));
+        return Err(wrong("url", message));
     }
     let host = |index: usize| {
         let mut host = Config::new();
@@ -237,18 +237,18 @@ fn name(host: &Config) -> String {
 }
 
 fn tls(file: &PathBuf) -> Result<MakeRustlsConnect, Error> {
-    let wrong = |why: String| Error::invalid("tls_ca_file", format!("{}: {why}", file.display()));
+    let unusable = |why: String| wrong("tls_ca_file", format!("{}: {why}", file.display()));
     let mut roots = RootCertStore::empty();
     let certificates =
-        CertificateDer::pem_file_iter(file).map_err(|error| wrong(error.to_string()))?;
+        CertificateDer::pem_file_iter(file).map_err(|error| unusable(error.to_string()))?;
     for certificate in certificates {
-        let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
+        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
         roots
             .add(certificate)
-            .map_err(|error| wrong(error.to_string()))?;
+            .map_err(|error| unusable(error.to_string()))?;
     }
     if roots.is_empty() {
-        return Err(wrong("holds no certificate".into()));
+        return Err(unusable("holds no certificate".into()));
     }
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -258,18 +258,28 @@ fn tls(file: &PathBuf) -> Result<MakeRustlsConnect, Error> {
     Ok(MakeRustlsConnect::new(config))
 }
 
+/// A complaint about one option.
+fn wrong(option: &'static str, message: impl std::fmt::Display) -> Error {
+    Error::invalid(option, format!("{option}: {message}"))
+}
+
 /// The library's own message is shown only where it cannot quote a piece of a password.
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 fn unreadable(error: tokio_postgres::Error) -> Error {
     let reason = describe(&error);
-    let message = match reason.find("invalid value for option") {
-        Some(start) => {
-            let what = reason.get(start..).unwrap_or_default();
-            format!("{what}; with tls_ca_file, the server's name is always verified")
-        }
-        None => "must be of the form postgres://user@host:5432/database".into(),
+    let Some(start) = reason.find("invalid value for option") else {
+        return wrong(
+            "url",
+            "must be of the form postgres://user@host:5432/database",
+        );
     };
-    Error::invalid("url", message)
+    let what = reason.get(start..).unwrap_or_default();
+    let hint = if what.contains("sslmode") {
+        "; with tls_ca_file, the server's name is always verified"
+    } else {
+        ""
+    };
+    wrong("url", format_args!("{what}{hint}"))
 }
 
 /// The settings of a session, and the question what the other side is.

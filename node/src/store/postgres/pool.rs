@@ -116,6 +116,7 @@ impl Pool {
 
     async fn connect(&self, deadline: Instant) -> Result<Connection, StoreError> {
         self.check_outage()?;
+        let seen = self.latest.load(Ordering::Relaxed);
         let connector = Arc::clone(&self.connector);
         let connecting = async move {
             let connected = connector.connect().await?;
@@ -126,7 +127,7 @@ impl Pool {
         };
         let connected = self.driver.run(deadline, connecting).await;
         let checked = connected.and_then(|(server, connection)| {
-            self.check_server(server)?;
+            self.check_server(server, seen)?;
             Ok(connection)
         });
         match &checked {
@@ -137,8 +138,8 @@ impl Pool {
     }
 
     /// A server that lacks what this node has seen would break promises already made: changes would be missed, since
-    /// their stamps would be below those seen.
-    fn check_server(&self, server: Server) -> Result<(), StoreError> {
+    /// their stamps would be below those seen. `seen` is from before it was asked.
+    fn check_server(&self, server: Server, seen: i64) -> Result<(), StoreError> {
         let wrong = |what: &str| {
             let advice = "restart this node if that is intended";
             StoreError::Unavailable(format!("{what}; {advice}"))
@@ -146,7 +147,7 @@ impl Pool {
         if server.identity != self.server_identity {
             return Err(wrong("the database is on another server than at start"));
         }
-        if server.next_transaction <= self.latest.load(Ordering::Relaxed) {
+        if server.next_transaction <= seen {
             return Err(wrong(
                 "the database has lost commits that this node has seen",
             ));

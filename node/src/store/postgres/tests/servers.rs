@@ -106,7 +106,7 @@ async fn tls_verifies_the_server() {
 
 #[tokio::test]
 async fn options_that_cannot_be_used_are_refused_by_name() {
-    let why = refusal(&at("postgres://me:hunter2@[::1/x")).await;
+    let why = refusal(&at("postgres:/me:hunter2@there/x")).await;
     assert!(
         why.contains("postgres://user@host") && !why.contains("hunter2"),
         "{why}"
