@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use futures_util::future::join_all;
+
 use super::{Room, assert_conflict, counter};
 use crate::error::Error;
 use crate::store::transact;
@@ -115,6 +117,35 @@ pub(crate) async fn phantoms_conflict(room: Room) {
     looking.set(&room.row(100), b"there was none");
     room.put(&[(8, b"phantom")]).await;
     assert_conflict(&looking.commit().await);
+}
+
+/// Writers number new rows by how many there are: each must have seen all the others'.
+pub(crate) async fn a_storm_of_phantoms_is_counted_exactly(room: Room) {
+    const WRITERS: u64 = 16;
+    const ROUNDS: u64 = 4;
+    let writers = (0..WRITERS).map(async |writer| {
+        for round in 0..ROUNDS {
+            transact(room.store.as_ref(), async |transaction, _| {
+                let all = room.rows(0, 1000);
+                let rows = transaction.range(&all, 1000, round % 2 == 0).await?;
+                let count = u64::try_from(rows.len()).unwrap();
+                transaction.set(&room.row(writer * ROUNDS + round), &count.to_le_bytes());
+                Ok(())
+            })
+            .await
+            .unwrap();
+        }
+    });
+    join_all(writers).await;
+    let mut transaction = room.begin().await;
+    let rows = transaction.range(&room.rows(0, 1000), 1000, false).await;
+    let mut numbers: Vec<u64> = rows
+        .unwrap()
+        .into_iter()
+        .map(|(_, value)| u64::from_le_bytes(value.try_into().unwrap()))
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..WRITERS * ROUNDS).collect::<Vec<_>>());
 }
 
 pub(crate) async fn a_removed_range_conflicts_with_its_readers(room: Room) {

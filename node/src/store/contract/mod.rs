@@ -37,6 +37,7 @@ macro_rules! suite {
             isolation::an_update_is_never_lost,
             isolation::writes_cannot_be_skewed,
             isolation::phantoms_conflict,
+            isolation::a_storm_of_phantoms_is_counted_exactly,
             isolation::a_removed_range_conflicts_with_its_readers,
             isolation::blind_writes_conflict_with_nobody,
             isolation::a_read_only_transaction_sees_one_moment,

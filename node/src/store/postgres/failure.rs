@@ -79,7 +79,8 @@ fn meaning(told: &DbError) -> StoreError {
     match told.code() {
         &SqlState::T_R_SERIALIZATION_FAILURE
         | &SqlState::T_R_DEADLOCK_DETECTED
-        | &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => StoreError::Conflict,
+        | &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
+        | &SqlState::SNAPSHOT_TOO_OLD => StoreError::Conflict,
         &SqlState::DATA_CORRUPTED | &SqlState::INDEX_CORRUPTED => StoreError::Corrupt(message()),
         // "Program limit exceeded", such as a key that does not fit into a page of the index.
         code if code.code().starts_with("54") => StoreError::TooLarge(message()),

@@ -19,8 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const GLANCE: Duration = Duration::from_millis(20);
 
 /// Runs its arguments after the first, a folder, until standard input ends, which it does with the test process. Then
-/// ends them, and removes the folder unless it is kept.
+/// ends them, and removes the folder unless it is kept. What interrupts the test process does not interrupt this.
 const WATCH: &str = r#"
+trap '' HUP INT TERM
 folder=$1; shift
 if [ $# -gt 0 ]; then "$@" >>"$folder/log" 2>&1 & fi
 cat >/dev/null
