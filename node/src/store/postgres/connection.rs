@@ -6,8 +6,9 @@ use futures_util::future::join;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 
-use super::connector::{Backend, Connected};
+use super::connector::Connected;
 use super::reads::{Checks, Version};
+use super::session::Backend;
 
 /// A row as stored: key, value, version.
 pub(super) type StoredRow = (Vec<u8>, Vec<u8>, Version);

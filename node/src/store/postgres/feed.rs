@@ -5,8 +5,8 @@ use tokio::time::{timeout, timeout_at};
 
 use super::super::{Change, Stamp, StoreError};
 use super::Shared;
+use super::commit::stamp;
 use super::failure::Trouble;
-use super::transaction::stamp;
 
 /// How many records are removed at a time, so that a long feed is not one long statement.
 const TRIM_RECORDS: u64 = 10_000;

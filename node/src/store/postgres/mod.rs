@@ -19,6 +19,7 @@
 //! [`StoreError::Unavailable`] within `request_timeout`; nothing hangs. The feed is polled. PostgreSQL's NOTIFY would be
 //! faster, but takes a lock of the whole server at each commit that uses it.
 
+mod commit;
 mod connection;
 mod connector;
 mod driver;
@@ -29,6 +30,7 @@ mod options;
 mod pool;
 mod reads;
 mod schema;
+mod session;
 mod transaction;
 
 use std::sync::Arc;

@@ -15,9 +15,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::StoreError;
 use super::connection::Connection;
-use super::connector::{Backend, Connector, Server};
+use super::connector::Connector;
 use super::driver::Driver;
 use super::failure::{Trouble, describe};
+use super::session::{Backend, Server};
 
 /// How long the first failure to connect keeps the next try away. A server that restarts takes about a second.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);

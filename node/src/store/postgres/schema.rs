@@ -4,9 +4,9 @@
 use tokio_postgres::{Client, Error};
 
 use super::super::StoreError;
-use super::connector::Server;
 use super::failure::Trouble;
 use super::locks::SCHEMA;
+use super::session::Server;
 
 /// What leads from each version of the schema to the next. Steps are only ever added.
 const STEPS: [&str; 1] = [include_str!("migration_1.sql")];

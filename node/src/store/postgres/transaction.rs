@@ -5,15 +5,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::join;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use super::super::key::{Key, KeyRange};
-use super::super::overlay::{Known, Mutation, WriteBuffer, counter_plus};
+use super::super::overlay::{Known, WriteBuffer, counter_plus};
 use super::super::{Row, Stamp, StoreError, Transaction};
 use super::Shared;
-use super::connection::{Span, StoredRow, Writes};
+use super::connection::{Span, StoredRow};
 use super::failure::Trouble;
-use super::locks::Locks;
 use super::pool::Lease;
 use super::reads::ReadSet;
 
@@ -35,7 +34,7 @@ enum View {
     /// Nothing was read so far.
     Unopened,
     /// One moment, which the connection keeps.
-    Open(Lease, Stamp),
+    Open(Box<Lease>, Stamp),
     /// A moment that is gone. Going on with another one would mix the two.
     Lost,
 }
@@ -89,7 +88,7 @@ impl PostgresTransaction {
                 let opened = timeout_at(deadline, opening).await;
                 let opened = opened.map(|(begun, rows)| Ok((begun?, rows?)));
                 let (horizon, rows) = lease.heed(opened).map_err(Trouble::while_reading)?;
-                self.view = View::Open(lease, self.shared.stamp_below(horizon));
+                self.view = View::Open(Box::new(lease), self.shared.stamp_below(horizon));
                 Ok(rows)
             }
         }
@@ -258,7 +257,7 @@ impl Transaction for PostgresTransaction {
         let lease = match view {
             View::Lost => return Err(StoreError::Conflict),
             View::Open(_, stamp) if writes.is_empty() => return Ok(stamp),
-            View::Open(lease, _) => lease,
+            View::Open(lease, _) => *lease,
             View::Unopened => shared.pool.lease(deadline).await?,
         };
         if writes.is_empty() {
@@ -266,90 +265,4 @@ impl Transaction for PostgresTransaction {
         }
         shared.commit(lease, deadline, &reads, &writes).await
     }
-}
-
-impl Shared {
-    /// Checks what was read, and writes, in one call.
-    async fn commit(
-        &self,
-        mut lease: Lease,
-        deadline: Instant,
-        reads: &ReadSet,
-        writes: &WriteBuffer,
-    ) -> Result<Stamp, StoreError> {
-        let (lock_numbers, lock_exclusive) = Locks::of(reads, writes).in_order();
-        let (checks, arrays) = (reads.checks(), arrays(writes));
-        let connection = lease.connection()?;
-        if connection.is_closed() {
-            // The moment that was read is gone, and nothing was sent.
-            return Err(StoreError::Conflict);
-        }
-        if lease.in_transaction {
-            connection.send_roll_back();
-        }
-        let committing = connection.commit(
-            (&lock_numbers, &lock_exclusive),
-            &checks,
-            &arrays,
-            self.stamp_base,
-        );
-        let committed = timeout_at(deadline, committing).await;
-        lease.in_transaction = false;
-        let number = lease.heed_commit(committed)?.ok_or(StoreError::Conflict)?;
-        self.heard_of(number);
-        if !writes.changes().is_empty() {
-            self.changed.notify_waiters();
-        }
-        Ok(stamp(number))
-    }
-
-    /// Where the store stands, for a transaction that did nothing.
-    async fn current_stamp(
-        &self,
-        mut lease: Lease,
-        deadline: Instant,
-    ) -> Result<Stamp, StoreError> {
-        let horizon = timeout_at(deadline, lease.connection()?.horizon()).await;
-        let horizon = lease.heed(horizon).map_err(Trouble::while_reading)?;
-        Ok(self.stamp_below(horizon))
-    }
-
-    /// The stamp of a moment: every commit that is not part of it has a larger one. Some that are part of it may have
-    /// a larger one too, while others are under way; who follows the feed from here sees those again.
-    fn stamp_below(&self, horizon: i64) -> Stamp {
-        stamp(self.stamp_base + horizon - 1)
-    }
-}
-
-/// The ten bytes of a stamp. PostgreSQL numbers each transaction, so there is no order within a number.
-pub(super) fn stamp(number: i64) -> Stamp {
-    let mut bytes = [0; 10];
-    for (byte, part) in bytes.iter_mut().zip(number.max(0).to_be_bytes()) {
-        *byte = part;
-    }
-    Stamp(bytes)
-}
-
-fn arrays(writes: &WriteBuffer) -> Writes<'_> {
-    let mut arrays = Writes::default();
-    for (begin, end) in writes.cleared() {
-        arrays.emptied_begins.push(begin);
-        arrays.emptied_ends.push(end);
-    }
-    for (key, mutation) in writes.rows() {
-        match mutation {
-            Mutation::Set(value) => {
-                arrays.set_keys.push(key);
-                arrays.set_values.push(value);
-            }
-            Mutation::Clear => arrays.removed_keys.push(key),
-            Mutation::Add(delta) => {
-                arrays.added_keys.push(key);
-                arrays.added_values.push(delta.to_le_bytes());
-            }
-            Mutation::Stamp => arrays.stamped_keys.push(key),
-        }
-    }
-    arrays.records = writes.changes().iter().map(Vec::as_slice).collect();
-    arrays
 }
