@@ -106,8 +106,17 @@ impl Server {
 
     /// Kills all of the server's processes, as if the machine had stopped.
     pub(super) fn kill(&mut self) {
-        // The server first, so that it has no chance to see its children end.
-        self.signal(Signal::KILL);
+        let server = self.process();
+        // Held first, so that it neither starts more of them nor sees them end.
+        kill_process(server, Signal::STOP).unwrap();
+        let processes: Vec<Pid> = children(server).into_iter().chain([server]).collect();
+        for process in &processes {
+            let _ = kill_process(*process, Signal::KILL);
+        }
+        // Their shared memory is in the way of the next start while any of them is there.
+        while processes.iter().any(|process| is_alive(*process)) {
+            std::thread::sleep(GLANCE);
+        }
         self.end(false);
     }
 
@@ -188,6 +197,12 @@ fn children(parent: Pid) -> Vec<Pid> {
         .split_whitespace()
         .filter_map(|process| Pid::from_raw(process.parse().ok()?))
         .collect()
+}
+
+/// Whether a process runs; one that has ended may still be listed until its parent takes notice.
+fn is_alive(process: Pid) -> bool {
+    let status = format!("/proc/{}/status", process.as_raw_nonzero());
+    std::fs::read_to_string(status).is_ok_and(|status| !status.contains("State:\tZ"))
 }
 
 /// A cluster that was made once, for others to be copied from.
