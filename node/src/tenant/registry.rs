@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::revoked;
 use crate::auth::biscuit::Role;
+use crate::auth::token::id;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::id::TenantId;
@@ -76,7 +77,7 @@ pub async fn create(
         name: name.to_owned(),
         org: org.to_owned(),
         created: now,
-        tag: random.array(),
+        tag: id::generate_tag(random),
         root_token_epoch: 1,
         user_token_epoch: 1,
     };

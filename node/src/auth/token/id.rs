@@ -32,7 +32,23 @@ pub fn generate(random: &OsRandom, tag: [u8; TAG_BYTES]) -> Secret<String> {
 
 /// A new accessor: unguessable, but no secret.
 pub fn generate_accessor(random: &OsRandom) -> String {
-    URL_SAFE_NO_PAD.encode(random.array::<ACCESSOR_BYTES>())
+    URL_SAFE_NO_PAD.encode(without_leading_dash::<ACCESSOR_BYTES>(random))
+}
+
+/// A new add-on's tag.
+pub fn generate_tag(random: &OsRandom) -> [u8; TAG_BYTES] {
+    without_leading_dash(random)
+}
+
+/// Random bytes whose base64url does not begin with a dash: on a command line that would be taken for an option.
+fn without_leading_dash<const N: usize>(random: &OsRandom) -> [u8; N] {
+    const DASH: u8 = 62;
+    loop {
+        let bytes = random.array::<N>();
+        if bytes.first().is_none_or(|byte| byte >> 2 != DASH) {
+            return bytes;
+        }
+    }
 }
 
 /// The tag in a token's text, if it is of the form that [`generate`] makes.
@@ -87,6 +103,15 @@ mod tests {
         assert_ne!(token.expose(), generate(&OsRandom, [7; 8]).expose());
         assert_eq!(tag_of("s.short"), None);
         assert_eq!(tag_of(&"!".repeat(TEXT_BYTES)), None);
+    }
+
+    #[test]
+    fn nothing_looks_like_an_option() {
+        for _ in 0..2000 {
+            assert!(!generate_accessor(&OsRandom).starts_with('-'));
+            let token = generate(&OsRandom, generate_tag(&OsRandom));
+            assert!(!token.expose().starts_with('-'));
+        }
     }
 
     #[test]
