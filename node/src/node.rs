@@ -81,6 +81,15 @@ impl Node {
         }
     }
 
+    /// Lets caches take in everything that was committed before this call, on whatever node: to be called before
+    /// somebody is told that something is not there or not allowed.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the store does not answer.
+    pub async fn catch_up(&self) -> Result<(), Error> {
+        self.freshness.catch_up(&self.feed).await
+    }
+
     /// Counts a request in.
     ///
     /// # Errors

@@ -165,9 +165,9 @@ fn is_bare(request: &Request) -> bool {
 /// The route table, for the routes of [`is_bare`].
 async fn bare(node: &Node, request: &Request) -> Result<Answer, Error> {
     match (request.path.as_str(), request.verb) {
-        ("sys/seal-status", Verb::Read) => sys::seal::status(node, request),
+        ("sys/seal-status", Verb::Read) => sys::seal::status(node, request).await,
         ("sys/leader", Verb::Read) => sys::health::leader(),
-        ("sys/init", Verb::Read) => sys::seal::init_status(node, request),
+        ("sys/init", Verb::Read) => sys::seal::init_status(node, request).await,
         ("sys/init", Verb::Write) => sys::seal::init(node, request).await,
         ("sys/unseal", Verb::Write) => sys::seal::unseal(node, request).await,
         ("sys/seal", Verb::Write) => sys::seal::seal(node, request).await,
@@ -191,7 +191,7 @@ async fn within(session: &Session<'_>) -> Result<Answer, Error> {
         tracing::warn!(%error, "a token without uses left could not be revoked");
     }
     let answer = answer?;
-    session.still_open()?;
+    session.still_open().await?;
     Ok(answer)
 }
 

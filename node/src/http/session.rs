@@ -168,6 +168,17 @@ impl Caller {
     /// # Errors
     /// [`Error::Sealed`], [`Error::Denied`], or what the store says.
     pub async fn of(node: &Node, request: &Request) -> Result<Self, Error> {
+        match Self::find(node, request).await {
+            Err(Error::Denied(_)) => {
+                // Add-on or token may have been made on another node a moment ago.
+                node.catch_up().await?;
+                Self::find(node, request).await
+            }
+            found => found,
+        }
+    }
+
+    async fn find(node: &Node, request: &Request) -> Result<Self, Error> {
         let credential = credential(node, request)?;
         let tenant = tenant_of(node, request, &credential)?;
         let opened = match tenant.opened() {
@@ -231,7 +242,15 @@ impl<'r> Session<'r> {
             decided => return decided,
         };
         match &self.principal {
-            Principal::Biscuit { .. } => Err(denied),
+            Principal::Biscuit { biscuit, .. } => {
+                // What a user may do depends on the mounts there are.
+                self.node.catch_up().await?;
+                let renewed = self.tenant.biscuit_principal(biscuit)?;
+                match renewed.ok_or_else(Error::no_token)?.authorize(&attempt) {
+                    Err(Error::Denied(_)) => Err(denied),
+                    decided => decided,
+                }
+            }
             Principal::Token(grant) => {
                 let access = self.opened.tenant.access();
                 let grant = access.load(grant.token, self.now).await?;
@@ -265,11 +284,13 @@ impl<'r> Session<'r> {
         apply(&self.opened.keeper, change).await
     }
 
-    /// Fails if the add-on was sealed since the request came: checked once more just before a reply leaves.
+    /// Fails if the add-on was sealed since the request came, here or on another node: checked once more just before a
+    /// reply leaves, because a warm request has asked the store nothing and a slow one may have asked long ago.
     ///
     /// # Errors
-    /// [`Error::Sealed`].
-    pub fn still_open(&self) -> Result<(), Error> {
+    /// [`Error::Sealed`]; [`Error::Unavailable`] when the store does not say that it is open.
+    pub async fn still_open(&self) -> Result<(), Error> {
+        self.node.freshness.require(&self.node.feed).await?;
         if self.tenant.is_still(&self.opened) {
             Ok(())
         } else {

@@ -5,6 +5,7 @@
 //! read-your-writes, range reads, atomic counters, stamps set at commit, and a commit that may be in doubt. The other
 //! stores offer the same; [`contract`] is the suite that each of them passes. Keys are built in [`key`] only.
 
+pub mod announced;
 pub mod change;
 #[cfg(test)]
 pub(crate) mod contract;

@@ -53,8 +53,8 @@ struct Status<'a> {
 ///
 /// # Errors
 /// [`Error::Denied`] when the caller names an add-on that it has no token of.
-pub fn status(node: &Node, request: &Request) -> Result<Answer, Error> {
-    let tenant = readable(node, request)?;
+pub async fn status(node: &Node, request: &Request) -> Result<Answer, Error> {
+    let tenant = readable(node, request).await?;
     describe(node, &tenant)
 }
 
@@ -62,8 +62,8 @@ pub fn status(node: &Node, request: &Request) -> Result<Answer, Error> {
 ///
 /// # Errors
 /// As [`status`].
-pub fn init_status(node: &Node, request: &Request) -> Result<Answer, Error> {
-    let tenant = readable(node, request)?;
+pub async fn init_status(node: &Node, request: &Request) -> Result<Answer, Error> {
+    let tenant = readable(node, request).await?;
     let initialized = tenant.seal().status().initialized;
     Answer::bare(StatusCode::OK, &json!({"initialized": initialized}))
 }
@@ -147,8 +147,8 @@ pub async fn seal(node: &Node, request: &Request) -> Result<Answer, Error> {
 }
 
 /// The add-on, if the caller may see its seal: the default one by anybody, others by whoever has a token of it.
-fn readable(node: &Node, request: &Request) -> Result<Arc<Tenant>, Error> {
-    let (tenant, credential) = lenient(node, request)?;
+async fn readable(node: &Node, request: &Request) -> Result<Arc<Tenant>, Error> {
+    let (tenant, credential) = known(node, request).await?;
     if is_default(node, &tenant) || is_of(&tenant, &credential)? {
         return Ok(tenant);
     }
@@ -158,11 +158,26 @@ fn readable(node: &Node, request: &Request) -> Result<Arc<Tenant>, Error> {
 /// The add-on, if the caller may initialise and unseal it.
 async fn writable(node: &Node, request: &Request, fields: &Fields) -> Result<Arc<Tenant>, Error> {
     let open_to_all = node.settings.unauthenticated_seal_routes;
-    let (tenant, credential) = lenient(node, request)?;
+    let (tenant, credential) = known(node, request).await?;
     if !(open_to_all && is_default(node, &tenant)) {
         authorize(node, request, &tenant, &credential, fields).await?;
     }
     Ok(tenant)
+}
+
+/// The add-on that is meant, also if it was made or initialised on another node a moment ago.
+async fn known<'r>(
+    node: &Node,
+    request: &'r Request,
+) -> Result<(Arc<Tenant>, Credential<'r>), Error> {
+    match lenient(node, request) {
+        Ok((tenant, credential)) if tenant.seal().status().initialized => Ok((tenant, credential)),
+        Err(error) if !matches!(error, Error::Denied(_)) => Err(error),
+        _ => {
+            node.catch_up().await?;
+            lenient(node, request)
+        }
+    }
 }
 
 /// The add-on that is meant. A bad token is no token here: these routes are for callers who may have none.

@@ -1,12 +1,13 @@
 //! [`ChangeFeed`]: the actor that follows the store's change feed and drops what other commits made out of date.
 //!
-//! It wakes when the store tells of a change, and at least every half `staleness_max`. After each round it publishes
+//! It wakes when the store or another node tells of a change, and at least every half `staleness_max`. After each round it publishes
 //! when the round's read was *sent*: up to that moment this node's caches are known to agree with the store. A cache that
 //! was not confirmed within `staleness_max` serves nothing ([`Freshness::require`]).
 
+mod freshness;
+
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::{
@@ -16,11 +17,12 @@ use actix::{
 use tokio::sync::oneshot;
 
 use super::directory::Tenants;
-use crate::actor::ask;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::store::change::Facet;
 use crate::store::{Stamp, Store};
+
+pub use self::freshness::Freshness;
 
 /// How many changes are read in one go.
 const PAGE_CHANGES: usize = 1000;
@@ -30,58 +32,6 @@ const KEEP_CHANGES: Duration = Duration::from_secs(3600);
 
 /// Requests for a round that may wait. They are coalesced by [`Freshness::require`], so few ever do.
 const MAILBOX: usize = 64;
-
-/// Until when this node's caches are known to be good.
-pub struct Freshness {
-    clock: Arc<dyn Clock>,
-    staleness_max: Duration,
-    /// Nanoseconds since boot at which the last completed round was started.
-    confirmed_ns: AtomicU64,
-}
-
-impl Freshness {
-    /// Nothing is confirmed yet.
-    pub fn new(clock: Arc<dyn Clock>, staleness_max: Duration) -> Self {
-        Self {
-            clock,
-            staleness_max,
-            confirmed_ns: AtomicU64::new(0),
-        }
-    }
-
-    /// Whether a cached grant may be served now.
-    pub fn is_fresh(&self) -> bool {
-        self.clock.since_boot().saturating_sub(self.confirmed()) <= self.staleness_max
-    }
-
-    fn confirmed(&self) -> Duration {
-        Duration::from_nanos(self.confirmed_ns.load(Ordering::Acquire))
-    }
-
-    /// Makes sure that caches are good, by a round of the feed if need be.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when the store does not confirm them.
-    pub async fn require(&self, feed: &Addr<ChangeFeed>) -> Result<(), Error> {
-        if self.is_fresh() {
-            return Ok(());
-        }
-        let asked = self.clock.since_boot();
-        ask(feed, CatchUp).await??;
-        // A round that began after this request is good enough for it, however long it took.
-        if self.confirmed() >= asked || self.is_fresh() {
-            return Ok(());
-        }
-        Err(Error::Unavailable(
-            "the store does not confirm that this node is up to date".into(),
-        ))
-    }
-
-    fn confirm(&self, started: Duration) {
-        let started_ns = u64::try_from(started.as_nanos()).unwrap_or(u64::MAX);
-        self.confirmed_ns.fetch_max(started_ns, Ordering::Release);
-    }
-}
 
 /// The actor.
 pub struct ChangeFeed {
@@ -94,10 +44,36 @@ pub struct ChangeFeed {
     mark: (Stamp, Duration),
 }
 
-/// Asks for a round now. The answer comes after it.
+/// Asks for a round that begins after a moment. The answer comes after it.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct CatchUp(oneshot::Sender<Result<(), Error>>);
+struct CatchUp {
+    asked: Duration,
+    reply: Option<oneshot::Sender<Result<(), Error>>>,
+}
+
+impl CatchUp {
+    fn asked(asked: Duration, reply: oneshot::Sender<Result<(), Error>>) -> Self {
+        let reply = Some(reply);
+        Self { asked, reply }
+    }
+
+    fn answer(self, result: Result<(), Error>) {
+        if let Some(reply) = self.reply {
+            // Whoever asked may have gone away.
+            let _ = reply.send(result);
+        }
+    }
+}
+
+/// Tells the feed that another node committed a change: it does a round at once instead of finding out later. A hint, so
+/// one that finds no room is dropped.
+pub fn nudge(feed: &Addr<ChangeFeed>, clock: &dyn Clock) {
+    let asked = clock.since_boot();
+    if feed.try_send(CatchUp { asked, reply: None }).is_err() {
+        tracing::debug!("a hint of a change was dropped");
+    }
+}
 
 impl ChangeFeed {
     /// Starts following the store from where it stands now. The caller has loaded `tenants` after `seen`.
@@ -124,7 +100,7 @@ impl ChangeFeed {
     fn watch(&self, context: &mut Context<Self>) {
         let store = Arc::clone(&self.store);
         let seen = self.seen;
-        let pause = self.freshness.staleness_max / 2;
+        let pause = self.freshness.staleness_max() / 2;
         context.spawn(
             async move {
                 let waited = tokio::time::timeout(pause, store.wait_for_change(seen)).await;
@@ -218,14 +194,14 @@ impl Actor for ChangeFeed {
 impl Handler<CatchUp> for ChangeFeed {
     type Result = AtomicResponse<Self, ()>;
 
-    fn handle(&mut self, CatchUp(reply): CatchUp, _: &mut Self::Context) -> Self::Result {
-        if self.freshness.is_fresh() {
-            let _ = reply.send(Ok(()));
+    fn handle(&mut self, wanted: CatchUp, _: &mut Self::Context) -> Self::Result {
+        if self.freshness.confirmed() > wanted.asked {
+            wanted.answer(Ok(()));
             return AtomicResponse::new(Box::pin(async {}.into_actor(self)));
         }
         let round = self.round();
         AtomicResponse::new(Box::pin(round.into_actor(self).map(|result, feed, _| {
-            let _ = reply.send(feed.finish(result).map_or(Ok(()), Err));
+            wanted.answer(feed.finish(result).map_or(Ok(()), Err));
         })))
     }
 }
@@ -273,6 +249,7 @@ mod tests {
     use futures_util::future::join_all;
 
     use super::*;
+    use crate::actor::ask;
     use crate::auth::token::entry::LifetimeLimits;
     use crate::clock::{ManualClock, Timestamp};
     use crate::rng::OsRandom;
@@ -336,6 +313,34 @@ mod tests {
     }
 
     #[actix::test]
+    async fn whoever_catches_up_sees_the_newest_although_the_caches_are_fresh() {
+        let world = world().await;
+        world.clock.advance(2 * STALENESS_MAX);
+        world.freshness.require(&world.feed).await.unwrap();
+        let now = Timestamp(1);
+        let made = registry::create(world.store.as_ref(), &OsRandom, now, "a", "o").await;
+        world.clock.advance(Duration::from_millis(1));
+        assert!(world.freshness.is_fresh());
+        world.freshness.catch_up(&world.feed).await.unwrap();
+        assert!(world.tenants.by_id(made.unwrap().id).is_some());
+    }
+
+    #[actix::test]
+    async fn a_nudged_feed_looks_at_once() {
+        let world = world().await;
+        world.clock.advance(2 * STALENESS_MAX);
+        let before = world.freshness.confirmed();
+        nudge(&world.feed, world.clock.as_ref());
+        for _ in 0..100 {
+            if world.freshness.confirmed() > before {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("the feed did not look");
+    }
+
+    #[actix::test]
     async fn a_record_that_means_nothing_stops_nobody() {
         let world = world().await;
         transact(world.store.as_ref(), async |transaction, _| {
@@ -357,7 +362,9 @@ mod tests {
         world.clock.advance(2 * STALENESS_MAX);
         world.freshness.require(&world.feed).await.unwrap();
         world.clock.advance(2 * STALENESS_MAX);
-        let rounds = (0..2 * MAILBOX).map(|_| ask(&world.feed, CatchUp));
+        let asked = world.clock.since_boot();
+        let round = |_| ask(&world.feed, |reply| CatchUp::asked(asked, reply));
+        let rounds = (0..2 * MAILBOX).map(round);
         let results = join_all(rounds).await;
         let refused = results
             .iter()
