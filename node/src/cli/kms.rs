@@ -11,15 +11,10 @@ use ureq::http::StatusCode;
 
 use super::client::{Answer, Client, encode_path};
 use super::output::{self, Format};
-use super::{Failure, Session, read_bounded, token_text};
-use crate::secret::Secret;
+use super::{Failure, Session, caller};
 
-/// The longest Biscuit that nodes accept has 8 KiB.
-const MAX_TOKEN_FILE_BYTES: u64 = 16 * 1024;
 /// The largest value taken from standard input; nodes accept 32 MiB with everything around it.
 const MAX_INPUT_BYTES: u64 = 16 * 1024 * 1024;
-/// Where the Vault CLI's `login` puts the token.
-const TOKEN_HELPER_FILE: &str = ".vault-token";
 /// The key of a value that was given without one.
 const LONE_VALUE_KEY: &str = "value";
 
@@ -79,7 +74,7 @@ pub(super) fn run(
     let mount = arguments.mount.trim_matches('/');
     let path =
         |kind: &str, name: &str| format!("{}/{kind}/{}", encode_path(mount), encode_path(name));
-    let token = token(arguments, session)?;
+    let token = caller::token(arguments.token_file.as_deref(), session)?;
     let client = Client::new(arguments.address.as_deref(), token, session.environment)?;
     match arguments
         .command
@@ -121,23 +116,6 @@ pub(super) fn run(
             destroy(&client, &path("metadata", name), name, format, session)
         }
     }
-}
-
-/// The token, from the first place that has one.
-fn token(arguments: &Arguments, session: &Session<'_>) -> Result<Secret<String>, Failure> {
-    if let (None, Some(token)) = (&arguments.token_file, session.environment.vault("TOKEN")) {
-        return Ok(Secret::new(token.trim().to_owned()));
-    }
-    let helper = || Some(session.environment.home()?.join(TOKEN_HELPER_FILE));
-    let file = arguments
-        .token_file
-        .clone()
-        .or_else(|| helper().filter(|file| file.exists()));
-    let file = file.ok_or_else(|| {
-        Failure::local("no token: set VAULT_TOKEN to the add-on's user token, or give --token-file")
-    })?;
-    let bytes = read_bounded(&file, MAX_TOKEN_FILE_BYTES)?;
-    token_text(&bytes, &file.display().to_string())
 }
 
 /// The secret's keys and values as the arguments give them.

@@ -1,4 +1,4 @@
-//! The command line: `conclave server`, `addon`, `kms`, `token` and `version`.
+//! The command line: `conclave server`, `addon`, `kms`, `policy`, `token` and `version`.
 //!
 //! Commands print a table for people and JSON for programs (`--format json`). Exit codes are the Vault CLI's: 0 done,
 //! 1 wrong usage or something on this machine, 2 the node said no or there is nothing. Secrets are never taken from
@@ -7,10 +7,12 @@
 //! Nothing here asks the system for its environment, time or streams: `main.rs` hands them in.
 
 mod addon;
+mod caller;
 mod client;
 mod environment;
 mod kms;
 mod output;
+mod policy;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -51,6 +53,9 @@ enum Command {
     Addon(addon::Arguments),
     /// List, read and write the key-value secrets of an add-on.
     Kms(kms::Arguments),
+    /// Say why a token may do something or not.
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Look into tokens and narrow them, offline.
     #[command(subcommand)]
     Token(token::Command),
@@ -135,6 +140,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, session: &mut Session<
         Command::Server(arguments) => server::run(&arguments, session),
         Command::Addon(arguments) => addon::run(&arguments, format, session),
         Command::Kms(arguments) => kms::run(&arguments, format, session),
+        Command::Policy(command) => policy::run(&command, format, session),
         Command::Token(command) => token::run(&command, format, session),
         Command::Version => version(format, session),
     };

@@ -276,3 +276,47 @@ fn the_cli_handles_tokens_policies_and_mounts() {
     bao(&["kv", "get", "kv2/x"]).expect(2);
     bao(&["policy", "delete", "ci"]).expect(0);
 }
+
+#[test]
+fn explain_says_which_rule_decides() {
+    let opened = opened_node();
+    let policy = "path \"secret/data/app/*\" { capabilities = [\"read\"] }\n\
+                  path \"secret/data/app/closed\" { capabilities = [\"deny\"] }";
+    opened.write("sys/policies/acl/app", &json!({ "policy": policy }), 204);
+    let made = opened.write("auth/token/create", &json!({"policies": ["app"]}), 200);
+    let file = opened.node.folder().join("token");
+    std::fs::write(&file, client_token(&made)).unwrap();
+    let explain = |path: &str, operation: &str| {
+        let arguments = [
+            "policy",
+            "explain",
+            "--path",
+            path,
+            "--operation",
+            operation,
+        ];
+        let mut arguments = arguments.to_vec();
+        arguments.extend(["--token-file", "token"]);
+        opened.node.conclave(Some(&opened.root), &arguments)
+    };
+    let granted = explain("secret/data/app/one", "read").expect(0);
+    assert_eq!(granted.value("allowed"), "yes");
+    assert_eq!(granted.value("rule"), "secret/data/app/*");
+    assert_eq!(granted.value("policies"), "app");
+    let lacking = explain("secret/data/app/one", "update").expect(0);
+    assert_eq!(lacking.value("allowed"), "no");
+    assert!(lacking.value("reason").contains("most specific"));
+    let denied = explain("secret/data/app/closed", "read").expect(0);
+    assert!(denied.value("reason").contains("deny"));
+    let unknown = explain("elsewhere", "read").expect(0);
+    assert!(unknown.value("reason").contains("no rule"));
+    let guarded = explain("auth/token/accessors/", "list").expect(0);
+    assert_eq!(guarded.value("allowed"), "no");
+    explain("a", "eat")
+        .expect(2)
+        .expect_error("operation must be");
+    // Whoever may not ask is told nothing.
+    let arguments = ["policy", "explain", "--path", "a", "--operation", "read"];
+    let asked = opened.node.conclave(Some(client_token(&made)), &arguments);
+    asked.expect(2).expect_error("permission denied");
+}

@@ -38,6 +38,21 @@ impl Operation {
         }
     }
 
+    /// The operation of that name, among those that policies are about.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [
+            Self::Create,
+            Self::Read,
+            Self::Update,
+            Self::Patch,
+            Self::Delete,
+            Self::List,
+            Self::Scan,
+        ]
+        .into_iter()
+        .find(|operation| operation.as_str() == name)
+    }
+
     /// The capability that it needs; help needs none.
     pub fn capability(self) -> Capabilities {
         match self {

@@ -51,6 +51,7 @@ pub async fn route(session: &Session<'_>, path: &str) -> Result<Answer, Error> {
         ("policy", rest) => policies::legacy(session, rest).await,
         ("capabilities-self", "") => capabilities::of_self(session).await,
         ("capabilities", "") => capabilities::of_token(session).await,
+        ("capabilities-explain", "") => capabilities::explain(session).await,
         ("capabilities-accessor", "") => capabilities::of_accessor(session).await,
         _ => {
             let fields = session.request.fields()?;
