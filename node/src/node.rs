@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use actix::Addr;
+use conclave_cluster::ClusterHandle;
+use conclave_wg::udp::UdpTransport;
 
 use crate::auth::biscuit::Biscuits;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::http::body::BodyRoom;
+use crate::membership::Membership;
 use crate::rng::OsRandom;
 use crate::store::Store;
 use crate::tenant::Tenants;
@@ -45,6 +48,10 @@ pub struct Node {
     pub feed: Addr<ChangeFeed>,
     /// Whether caches may be served.
     pub freshness: Arc<Freshness>,
+    /// The other nodes; `None` when there are none and never will be.
+    pub cluster: Option<ClusterHandle>,
+    /// The tunnels to them.
+    pub tunnels: Option<Arc<UdpTransport>>,
     /// How requests are treated.
     pub settings: NodeSettings,
     /// Room for the bodies of requests.
@@ -64,6 +71,7 @@ impl Node {
         tenants: Arc<Tenants>,
         biscuits: Biscuits,
         (feed, freshness): (Addr<ChangeFeed>, Arc<Freshness>),
+        membership: Option<Membership>,
         settings: NodeSettings,
     ) -> Self {
         Self {
@@ -74,6 +82,8 @@ impl Node {
             biscuits,
             feed,
             freshness,
+            cluster: membership.as_ref().map(|member| member.cluster.clone()),
+            tunnels: membership.map(|member| member.tunnels),
             settings,
             body_room: BodyRoom::default(),
             draining: AtomicBool::new(false),

@@ -1,5 +1,6 @@
 //! The composition root: every actor and trait object of a running node is made here, and taken down here.
 
+mod cluster;
 mod dev;
 mod logging;
 mod operator;
@@ -16,8 +17,9 @@ use actix_web::{App, HttpServer};
 use crate::auth::biscuit::Biscuits;
 use crate::auth::token::entry::LifetimeLimits;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Listener, Storage};
+use crate::config::{self, Config, Listener, Storage};
 use crate::error::Error;
+use crate::membership::{About, Membership};
 use crate::http::{Endpoint, serve as serve_request};
 use crate::node::{Node, NodeSettings};
 use crate::rng::OsRandom;
@@ -48,19 +50,25 @@ pub enum Mode {
     },
 }
 
-/// Runs a node until it is told to stop by SIGTERM or SIGINT.
+/// Runs a node until it is told to stop by SIGTERM or SIGINT. `source` is where `config` came from, to be read again on
+/// SIGHUP.
 ///
 /// # Errors
 /// [`Error::Invalid`] for settings that do not work out on this machine, and what the store says at start.
-pub fn serve(config: &Config, mode: Mode) -> Result<(), Error> {
+pub fn serve(config: &Config, source: Option<config::Source>, mode: Mode) -> Result<(), Error> {
     logging::start(config);
     protect_memory();
-    actix_web::rt::System::new().block_on(run(config, mode))
+    actix_web::rt::System::new().block_on(run(config, source, mode))
 }
 
-async fn run(config: &Config, mode: Mode) -> Result<(), Error> {
-    let store = open_store(config).await?;
+async fn run(config: &Config, source: Option<config::Source>, mode: Mode) -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    // The way to the store may lead through the tunnels.
+    let tunnels = match &config.cluster {
+        Some(cluster) => Some(cluster::open_tunnels(cluster).await?),
+        None => None,
+    };
+    let store = open_store(config).await?;
     let random = OsRandom;
     let is_new = registry::list(store.as_ref()).await?.is_empty();
     let operator = operator::public_key(config, &random, is_new)?;
@@ -75,7 +83,20 @@ async fn run(config: &Config, mode: Mode) -> Result<(), Error> {
         )
         .await?;
     }
-    let node = Arc::new(build(config, Arc::clone(&store), clock, Biscuits::new(operator)).await?);
+    let membership = match (&config.cluster, tunnels) {
+        (Some(settings), Some(tunnels)) => {
+            let (membership, news) =
+                cluster::join(settings, tunnels, Arc::clone(&clock), &about(config));
+            cluster::ignore(news);
+            if let Some(source) = source {
+                cluster::reload_on_hangup(membership.clone(), settings.clone(), source)?;
+            }
+            Some(membership)
+        }
+        _ => None,
+    };
+    let biscuits = Biscuits::new(operator);
+    let node = Arc::new(build(config, Arc::clone(&store), clock, biscuits, membership).await?);
     if let Mode::Dev { root_token } = mode {
         dev::open(&node, root_token).await?;
     }
@@ -110,6 +131,7 @@ async fn build(
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     biscuits: Biscuits,
+    membership: Option<Membership>,
 ) -> Result<Node, Error> {
     let keepers = Arbiter::new().handle();
     let seconds = |ttl: Duration| i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
@@ -148,7 +170,17 @@ async fn build(
         unauthenticated_seal_routes: config.unauthenticated_seal_routes,
     };
     let feed = (feed, freshness);
-    Ok(Node::new(store, clock, tenants, biscuits, feed, settings))
+    Ok(Node::new(
+        store, clock, tenants, biscuits, feed, membership, settings,
+    ))
+}
+
+/// What the other nodes are told of this one.
+fn about(config: &Config) -> About {
+    About {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        api_addr: config.api_addr.clone(),
+    }
 }
 
 /// Binds one listener.

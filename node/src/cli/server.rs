@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{Failure, Session};
 use crate::app::{self, Mode};
-use crate::config::Config;
+use crate::config::{Config, Source};
 
 /// Where a dev node listens: where the Vault CLI looks for one.
 const DEV_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8200);
@@ -29,17 +29,19 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Failure> {
-    let (config, mode) = match &arguments.config {
-        Some(file) => (
-            Config::load(file, session.environment.pairs()).map_err(Failure::local)?,
-            Mode::Production,
-        ),
+    let (config, source, mode) = match &arguments.config {
+        Some(file) => {
+            let source = Source::new(file.clone(), session.environment.pairs());
+            let config = source.load().map_err(Failure::local)?;
+            (config, Some(source), Mode::Production)
+        }
         None => (
             Config::dev(arguments.dev_listen_address).map_err(Failure::local)?,
+            None,
             Mode::Dev {
                 root_token: arguments.dev_root_token_id.clone(),
             },
         ),
     };
-    Ok(app::serve(&config, mode)?)
+    Ok(app::serve(&config, source, mode)?)
 }

@@ -4,6 +4,7 @@
 //! the file and the key. A variable `CONCLAVE_<KEY>` overrides the top-level key of that name; the environment is handed
 //! in, so tests need none. Relative paths are relative to the working directory, as Vault takes them.
 
+mod cluster;
 mod read;
 mod section;
 #[cfg(test)]
@@ -13,6 +14,8 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+pub use cluster::{ClusterConfig, Host, WireGuard};
 
 use crate::store::postgres::PostgresOptions;
 
@@ -34,6 +37,8 @@ pub struct Config {
     pub storage: Storage,
     /// `listener "tcp" {}`, one or more: where requests come in. Never empty.
     pub listeners: Vec<Listener>,
+    /// `cluster {}` and `wireguard {}`: the other nodes. Default: there are none.
+    pub cluster: Option<ClusterConfig>,
     /// `api_addr`: the URL that clients use. Default: made from the first listener.
     pub api_addr: String,
     /// `cluster_name`: shown by `sys/seal-status` and `sys/health`. Default: `conclave`.
@@ -67,6 +72,42 @@ pub struct Config {
     pub staleness_max: Duration,
     /// `attempt_ttl`: after how long an unfinished unseal, rekey or generate-root is forgotten. Default: 1h.
     pub attempt_ttl: Duration,
+}
+
+/// Where a configuration comes from, to read it again.
+#[derive(Clone)]
+pub struct Source {
+    file: PathBuf,
+    overrides: Vec<(String, String)>,
+}
+
+impl Source {
+    /// `file`, with those variables of `environment` that override it.
+    pub fn new<'a>(
+        file: PathBuf,
+        environment: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let overrides = environment
+            .into_iter()
+            .filter(|(name, _)| section::is_override(name))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self {
+            file,
+            overrides: overrides.collect(),
+        }
+    }
+
+    /// What it says now.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first setting that cannot be used.
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        let overrides = self.overrides.iter();
+        Config::load(
+            &self.file,
+            overrides.map(|(name, value)| (name.as_str(), value.as_str())),
+        )
+    }
 }
 
 /// Where rows are kept.
@@ -228,6 +269,7 @@ impl Default for Config {
             storage: Storage::InMemory,
             api_addr: listener.url(),
             listeners: vec![listener],
+            cluster: None,
             cluster_name: "conclave".into(),
             default_addon: "default".into(),
             addon_domain: None,

@@ -53,6 +53,7 @@ pub(super) fn config<'a>(
 
     let mut storage = None;
     let mut listeners = Vec::new();
+    let (mut cluster, mut wireguard) = (None, None);
     for block in body.blocks() {
         let place = format!("{name}: {}", heading(block));
         match block.identifier() {
@@ -67,10 +68,18 @@ pub(super) fn config<'a>(
                 ));
             }
             "listener" => listeners.push(listener(place, block)?),
+            "cluster" if cluster.is_some() => {
+                return Err(ConfigError::new(place, "there can be only one cluster"));
+            }
+            "cluster" => cluster = Some(super::cluster::cluster(place, block)?),
+            "wireguard" if wireguard.is_some() => {
+                return Err(ConfigError::new(place, "there can be only one wireguard"));
+            }
+            "wireguard" => wireguard = Some(super::cluster::wireguard(place, block)?),
             _ => {
                 return Err(ConfigError::new(
                     place,
-                    "unknown block; there are storage and listener",
+                    "unknown block; there are storage, listener, cluster and wireguard",
                 ));
             }
         }
@@ -87,7 +96,27 @@ pub(super) fn config<'a>(
             "no listener; write listener \"tcp\" { address = \"127.0.0.1:8200\" ... }",
         ));
     }
-    top_level(name, &body, environment, storage, listeners)
+    let mut config = top_level(name, &body, environment, storage, listeners)?;
+    config.cluster = super::cluster::join(name, cluster, wireguard)?;
+    shared_store(name, &config)?;
+    Ok(config)
+}
+
+/// Several nodes on stores of their own would be several servers that contradict each other.
+fn shared_store(name: &str, config: &Config) -> Result<(), ConfigError> {
+    let nodes = config
+        .cluster
+        .as_ref()
+        .map_or(1, |cluster| cluster.roster.peers().len() + 1);
+    match config.storage {
+        Storage::Embedded { .. } | Storage::InMemory if nodes > 1 => Err(ConfigError::new(
+            format!("{name}: storage"),
+            format!(
+                "belongs to one process; the cluster's {nodes} nodes need a store that they share, such as storage \"postgres\""
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn top_level<'a>(
@@ -284,21 +313,21 @@ fn listener(place: String, block: &Block) -> Result<Listener, ConfigError> {
 }
 
 /// Replaces a default by what was given, if anything was.
-fn set<T>(setting: &mut T, given: Option<T>) {
+pub(super) fn set<T>(setting: &mut T, given: Option<T>) {
     if let Some(given) = given {
         *setting = given;
     }
 }
 
 /// A block as it stands in the file: `listener "tcp"`.
-fn heading(block: &Block) -> String {
+pub(super) fn heading(block: &Block) -> String {
     let labels = block.labels().iter();
     labels.fold(block.identifier().to_owned(), |heading, label| {
         format!("{heading} {:?}", label.as_str())
     })
 }
 
-fn label<'a>(place: &str, block: &'a Block) -> Result<&'a str, ConfigError> {
+pub(super) fn label<'a>(place: &str, block: &'a Block) -> Result<&'a str, ConfigError> {
     match block.labels() {
         [label] => Ok(label.as_str()),
         _ => Err(ConfigError::new(
@@ -309,7 +338,7 @@ fn label<'a>(place: &str, block: &'a Block) -> Result<&'a str, ConfigError> {
 }
 
 /// The section of a block that holds no blocks.
-fn leaf(place: String, block: &Block) -> Result<Section, ConfigError> {
+pub(super) fn leaf(place: String, block: &Block) -> Result<Section, ConfigError> {
     match block.body().blocks().next() {
         Some(inner) => Err(ConfigError::at(place, heading(inner), "unknown block")),
         None => Section::new(place, block.body()),

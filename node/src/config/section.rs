@@ -13,6 +13,11 @@ use crate::duration::GoDuration;
 /// The prefix of the variables that override a top-level key.
 const OVERRIDE_PREFIX: &str = "CONCLAVE_";
 
+/// Whether a variable of the environment is meant for the configuration.
+pub(super) fn is_override(name: &str) -> bool {
+    name.starts_with(OVERRIDE_PREFIX)
+}
+
 pub(super) struct Section {
     /// The file, and the block inside it.
     place: String,

@@ -91,6 +91,7 @@ fn every_key_is_read() {
                 ..Listener::default()
             },
         ],
+        cluster: None,
         api_addr: "https://kms.example.org:8200".into(),
         cluster_name: "paris".into(),
         default_addon: "main".into(),

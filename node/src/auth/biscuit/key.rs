@@ -2,9 +2,6 @@
 //! to a PEM file that nobody else may read; nodes are given the public half.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -14,10 +11,8 @@ use zeroize::Zeroizing;
 
 use crate::auth::biscuit::next_key_pair;
 use crate::error::Error;
+use crate::private_file;
 use crate::rng::OsRandom;
-
-/// A PEM file with one Ed25519 key has 119 bytes; comments and line ends may be around it.
-const MAX_FILE_BYTES: u64 = 4096;
 
 /// How the Biscuit tools print a private key that is not in PEM.
 const HEX_PREFIX: &str = "ed25519-private/";
@@ -43,35 +38,14 @@ impl OperatorKey {
     /// # Errors
     /// [`Error::Invalid`] when the file is not there, may be read by others than its owner, or holds something else.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let shown = path.display();
-        let refuse = |what: fmt::Arguments<'_>| {
-            Err(Error::invalid("operator_key", format!("{shown}: {what}")))
-        };
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) => return refuse(format_args!("cannot be opened: {error}")),
-        };
-        let mode = match file.metadata() {
-            Ok(metadata) if metadata.is_file() => metadata.permissions().mode() & 0o777,
-            Ok(_) => return refuse(format_args!("is not a file")),
-            Err(error) => return refuse(format_args!("cannot be read: {error}")),
-        };
-        if mode & 0o077 != 0 {
-            return refuse(format_args!(
-                "others than its owner may use this private key (mode {mode:04o}); run chmod 600 on it"
-            ));
-        }
-        // Room for all of it at once: a buffer that grows leaves copies behind.
-        let mut text = Zeroizing::new(String::with_capacity(MAX_FILE_BYTES as usize));
-        if let Err(error) = file.take(MAX_FILE_BYTES).read_to_string(&mut text) {
-            return refuse(format_args!("cannot be read: {error}"));
-        }
-        match parse_private_key(text.trim()) {
-            Some(pair) => Ok(Self(pair)),
-            None => refuse(format_args!(
-                "holds no Ed25519 private key in PEM or {HEX_PREFIX}<hex>"
-            )),
-        }
+        let text = private_file::read("operator_key", path)?;
+        parse_private_key(text.trim()).map(Self).ok_or_else(|| {
+            let shown = path.display();
+            Error::invalid(
+                "operator_key",
+                format!("{shown}: holds no Ed25519 private key in PEM or {HEX_PREFIX}<hex>"),
+            )
+        })
     }
 
     /// Writes the key to `path`, which must not exist yet, for its owner's eyes only, and makes sure that it is on disk:
@@ -84,7 +58,7 @@ impl OperatorKey {
             .0
             .to_private_key_pem()
             .map_err(|_| Error::Bug("an Ed25519 key has no PEM form".into()))?;
-        write_private_file(path, pem.as_bytes())
+        private_file::write_new(path, pem.as_bytes())
             .map_err(|error| Error::invalid("operator_key", format!("{}: {error}", path.display())))
     }
 
@@ -114,23 +88,6 @@ fn parse_private_key(text: &str) -> Option<KeyPair> {
             Some(KeyPair::from(&key))
         }
         None => KeyPair::from_private_key_pem_with_algorithm(text, Algorithm::Ed25519).ok(),
-    }
-}
-
-fn write_private_file(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    match path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => File::open(".")?.sync_all(),
     }
 }
 
@@ -185,6 +142,7 @@ impl From<OperatorPublicKey> for String {
 #[cfg(test)]
 mod tests {
     use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
@@ -253,7 +211,7 @@ mod tests {
             &"x".repeat(10_000),
         ] {
             let _ = fs::remove_file(&path);
-            write_private_file(&path, content.as_bytes()).unwrap();
+            private_file::write_new(&path, content.as_bytes()).unwrap();
             let error = OperatorKey::load(&path).unwrap_err().to_string();
             assert!(error.contains("holds no Ed25519 private key"), "{error}");
             assert!(!error.contains("hunter2"));
@@ -266,7 +224,7 @@ mod tests {
         let path = folder.path().join("operator.key");
         let key = OperatorKey::generate(&OsRandom).unwrap();
         let text = format!("{}\n", key.pair().private().to_prefixed_string());
-        write_private_file(&path, text.as_bytes()).unwrap();
+        private_file::write_new(&path, text.as_bytes()).unwrap();
         assert_eq!(OperatorKey::load(&path).unwrap().public(), key.public());
     }
 
