@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::http::body::BodyRoom;
 use crate::rng::OsRandom;
 use crate::store::Store;
+use crate::store::observed::StoreMetrics;
 use crate::tenant::Tenants;
 use crate::tenant::feed::{ChangeFeed, Freshness};
 
@@ -33,6 +34,8 @@ pub struct NodeSettings {
 pub struct Node {
     /// The store.
     pub store: Arc<dyn Store>,
+    /// What its operations cost.
+    pub store_metrics: Arc<StoreMetrics>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Where keys and ids come from.
@@ -59,7 +62,7 @@ pub struct InFlight<'n>(&'n Node);
 impl Node {
     /// A node of these parts.
     pub fn new(
-        store: Arc<dyn Store>,
+        (store, store_metrics): (Arc<dyn Store>, Arc<StoreMetrics>),
         clock: Arc<dyn Clock>,
         tenants: Arc<Tenants>,
         biscuits: Biscuits,
@@ -68,6 +71,7 @@ impl Node {
     ) -> Self {
         Self {
             store,
+            store_metrics,
             clock,
             random: OsRandom,
             tenants,

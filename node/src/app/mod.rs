@@ -23,6 +23,7 @@ use crate::node::{Node, NodeSettings};
 use crate::rng::OsRandom;
 use crate::seal::SealSettings;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
+use crate::store::observed::{Observed, StoreMetrics};
 use crate::store::postgres::PostgresStore;
 use crate::store::{Store, transact};
 use crate::tenant::Tenants;
@@ -59,23 +60,22 @@ pub fn serve(config: &Config, mode: Mode) -> Result<(), Error> {
 }
 
 async fn run(config: &Config, mode: Mode) -> Result<(), Error> {
-    let store = open_store(config).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store_metrics = Arc::new(StoreMetrics::new()?);
+    let store: Arc<dyn Store> = Arc::new(Observed::new(
+        open_store(config).await?,
+        Arc::clone(&store_metrics),
+        Arc::clone(&clock),
+    ));
     let random = OsRandom;
     let is_new = registry::list(store.as_ref()).await?.is_empty();
     let operator = operator::public_key(config, &random, is_new)?;
     if is_new {
-        let now = clock.now();
-        registry::create(
-            store.as_ref(),
-            &random,
-            now,
-            &config.default_addon,
-            "default",
-        )
-        .await?;
+        let (now, name) = (clock.now(), &config.default_addon);
+        registry::create_first(store.as_ref(), &random, now, name, "default").await?;
     }
-    let node = Arc::new(build(config, Arc::clone(&store), clock, Biscuits::new(operator)).await?);
+    let store = (store, store_metrics);
+    let node = Arc::new(build(config, store, clock, Biscuits::new(operator)).await?);
     if let Mode::Dev { root_token } = mode {
         dev::open(&node, root_token).await?;
     }
@@ -87,7 +87,11 @@ async fn run(config: &Config, mode: Mode) -> Result<(), Error> {
     shutdown::serve_until_told(&node, servers).await
 }
 
-async fn open_store(config: &Config) -> Result<Arc<dyn Store>, Error> {
+/// Opens the store that the configuration names.
+///
+/// # Errors
+/// What the store says.
+pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, Error> {
     Ok(match &config.storage {
         Storage::InMemory => Arc::new(EmbeddedStore::in_memory()?),
         Storage::Embedded { path, cache_bytes } => {
@@ -107,7 +111,7 @@ async fn open_store(config: &Config) -> Result<Arc<dyn Store>, Error> {
 /// Starts the actors and joins the parts of a node.
 async fn build(
     config: &Config,
-    store: Arc<dyn Store>,
+    (store, store_metrics): (Arc<dyn Store>, Arc<StoreMetrics>),
     clock: Arc<dyn Clock>,
     biscuits: Biscuits,
 ) -> Result<Node, Error> {
@@ -148,6 +152,7 @@ async fn build(
         unauthenticated_seal_routes: config.unauthenticated_seal_routes,
     };
     let feed = (feed, freshness);
+    let store = (store, store_metrics);
     Ok(Node::new(store, clock, tenants, biscuits, feed, settings))
 }
 

@@ -67,7 +67,7 @@ impl Freshness {
             return Ok(());
         }
         let asked = self.clock.since_boot();
-        ask(feed, CatchUp).await??;
+        ask(feed, |reply| CatchUp { asked, reply }).await??;
         // A round that began after this request is good enough for it, however long it took.
         if self.confirmed() >= asked || self.is_fresh() {
             return Ok(());
@@ -92,12 +92,21 @@ pub struct ChangeFeed {
     seen: Stamp,
     /// What was seen when changes were last forgotten, and when that was, since boot.
     mark: (Stamp, Duration),
+    /// When the last round that failed began, and why it did.
+    failed: Option<(Duration, String)>,
 }
 
-/// Asks for a round now. The answer comes after it.
+/// Asks for a round that begins after this was asked. The answer comes after it.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct CatchUp(oneshot::Sender<Result<(), Error>>);
+struct CatchUp {
+    /// When, since boot.
+    asked: Duration,
+    reply: oneshot::Sender<Result<(), Error>>,
+}
+
+/// What came of a round: what was seen, and when the read was sent that confirms it.
+type Round = Result<(Stamp, Duration), Error>;
 
 impl ChangeFeed {
     /// Starts following the store from where it stands now. The caller has loaded `tenants` after `seen`.
@@ -116,6 +125,7 @@ impl ChangeFeed {
             tenants,
             freshness,
             seen,
+            failed: None,
         };
         Self::start_in_arbiter(arbiter, |_| feed)
     }
@@ -136,8 +146,9 @@ impl ChangeFeed {
             .into_actor(self)
             .map(|(), feed, context| {
                 let round = feed.round();
-                context.wait(round.into_actor(feed).map(|result, feed, context| {
-                    feed.finish(result);
+                context.wait(round.into_actor(feed).map(|ended, feed, context| {
+                    // It is logged, and the next round tries again.
+                    let _ = feed.finish(ended);
                     feed.trim(context);
                     feed.watch(context);
                 }));
@@ -145,13 +156,14 @@ impl ChangeFeed {
         );
     }
 
-    /// Applies everything that was committed since the last round.
-    fn round(&self) -> impl Future<Output = Result<(Stamp, Duration), Error>> + 'static {
+    /// Applies everything that was committed since the last round. Gives when it began, and what came of it.
+    fn round(&self) -> impl Future<Output = (Duration, Round)> + 'static {
         let store = Arc::clone(&self.store);
         let tenants = Arc::clone(&self.tenants);
         let clock = Arc::clone(&self.clock);
         let mut seen = self.seen;
-        async move {
+        let begun = clock.since_boot();
+        let work = async move {
             loop {
                 let started = clock.since_boot();
                 let changes = store.changes_after(seen, PAGE_CHANGES).await?;
@@ -169,21 +181,30 @@ impl ChangeFeed {
                     return Ok((seen, started));
                 }
             }
-        }
+        };
+        async move { (begun, work.await) }
     }
 
-    fn finish(&mut self, result: Result<(Stamp, Duration), Error>) -> Option<Error> {
-        match result {
+    fn finish(&mut self, (begun, round): (Duration, Round)) -> Result<(), Error> {
+        match round {
             Ok((seen, started)) => {
                 self.seen = seen;
                 self.freshness.confirm(started);
-                None
+                Ok(())
             }
             Err(error) => {
                 tracing::warn!(%error, "the change feed could not be read");
-                Some(error)
+                self.failed = Some((begun, error.to_string()));
+                Err(error)
             }
         }
+    }
+
+    /// Why the round failed that would have answered a question of `asked`. Were each question given a round of its own
+    /// while the store does not answer, the last would wait for as many time-outs as there are questions.
+    fn failure_since(&self, asked: Duration) -> Option<Error> {
+        let (begun, why) = self.failed.as_ref()?;
+        (*begun >= asked).then(|| Error::Unavailable(why.clone()))
     }
 
     /// Once in a while, forgets what was seen a while ago: every node reads a change within seconds or not at all.
@@ -218,14 +239,18 @@ impl Actor for ChangeFeed {
 impl Handler<CatchUp> for ChangeFeed {
     type Result = AtomicResponse<Self, ()>;
 
-    fn handle(&mut self, CatchUp(reply): CatchUp, _: &mut Self::Context) -> Self::Result {
-        if self.freshness.is_fresh() {
-            let _ = reply.send(Ok(()));
+    fn handle(&mut self, CatchUp { asked, reply }: CatchUp, _: &mut Self::Context) -> Self::Result {
+        let known = match self.freshness.is_fresh() {
+            true => Some(Ok(())),
+            false => self.failure_since(asked).map(Err),
+        };
+        if let Some(known) = known {
+            let _ = reply.send(known);
             return AtomicResponse::new(Box::pin(async {}.into_actor(self)));
         }
         let round = self.round();
-        AtomicResponse::new(Box::pin(round.into_actor(self).map(|result, feed, _| {
-            let _ = reply.send(feed.finish(result).map_or(Ok(()), Err));
+        AtomicResponse::new(Box::pin(round.into_actor(self).map(|ended, feed, _| {
+            let _ = reply.send(feed.finish(ended));
         })))
     }
 }
@@ -357,7 +382,9 @@ mod tests {
         world.clock.advance(2 * STALENESS_MAX);
         world.freshness.require(&world.feed).await.unwrap();
         world.clock.advance(2 * STALENESS_MAX);
-        let rounds = (0..2 * MAILBOX).map(|_| ask(&world.feed, CatchUp));
+        let asked = world.clock.since_boot();
+        let rounds =
+            (0..2 * MAILBOX).map(|_| ask(&world.feed, |reply| CatchUp { asked, reply }));
         let results = join_all(rounds).await;
         let refused = results
             .iter()
