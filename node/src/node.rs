@@ -14,6 +14,7 @@ use crate::http::body::BodyRoom;
 use crate::membership::Membership;
 use crate::rng::OsRandom;
 use crate::store::Store;
+use crate::store::observed::StoreMetrics;
 use crate::tenant::Tenants;
 use crate::tenant::feed::{ChangeFeed, Freshness};
 
@@ -36,6 +37,8 @@ pub struct NodeSettings {
 pub struct Node {
     /// The store.
     pub store: Arc<dyn Store>,
+    /// What its operations cost.
+    pub store_metrics: Arc<StoreMetrics>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Where keys and ids come from.
@@ -63,28 +66,44 @@ pub struct Node {
 /// A request that is being served, for as long as this lives.
 pub struct InFlight<'n>(&'n Node);
 
+/// What a node is made of, as `app.rs` makes it.
+pub struct NodeParts {
+    /// See [`Node::store`].
+    pub store: Arc<dyn Store>,
+    /// See [`Node::store_metrics`].
+    pub store_metrics: Arc<StoreMetrics>,
+    /// See [`Node::clock`].
+    pub clock: Arc<dyn Clock>,
+    /// See [`Node::tenants`].
+    pub tenants: Arc<Tenants>,
+    /// See [`Node::biscuits`].
+    pub biscuits: Biscuits,
+    /// See [`Node::feed`].
+    pub feed: Addr<ChangeFeed>,
+    /// See [`Node::freshness`].
+    pub freshness: Arc<Freshness>,
+    /// The other nodes and the tunnels to them.
+    pub membership: Option<Membership>,
+    /// See [`Node::settings`].
+    pub settings: NodeSettings,
+}
+
 impl Node {
     /// A node of these parts.
-    pub fn new(
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-        tenants: Arc<Tenants>,
-        biscuits: Biscuits,
-        (feed, freshness): (Addr<ChangeFeed>, Arc<Freshness>),
-        membership: Option<Membership>,
-        settings: NodeSettings,
-    ) -> Self {
+    pub fn new(parts: NodeParts) -> Self {
+        let membership = parts.membership;
         Self {
-            store,
-            clock,
+            store: parts.store,
+            store_metrics: parts.store_metrics,
+            clock: parts.clock,
             random: OsRandom,
-            tenants,
-            biscuits,
-            feed,
-            freshness,
+            tenants: parts.tenants,
+            biscuits: parts.biscuits,
+            feed: parts.feed,
+            freshness: parts.freshness,
             cluster: membership.as_ref().map(|member| member.cluster.clone()),
             tunnels: membership.map(|member| member.tunnels),
-            settings,
+            settings: parts.settings,
             body_room: BodyRoom::default(),
             draining: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),

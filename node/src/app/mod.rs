@@ -19,12 +19,13 @@ use crate::auth::token::entry::LifetimeLimits;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Listener, Storage};
 use crate::error::Error;
-use crate::membership::{About, Membership};
 use crate::http::{Endpoint, serve as serve_request};
-use crate::node::{Node, NodeSettings};
+use crate::membership::{About, Membership};
+use crate::node::{Node, NodeParts, NodeSettings};
 use crate::rng::OsRandom;
 use crate::seal::SealSettings;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
+use crate::store::observed::{Observed, StoreMetrics};
 use crate::store::postgres::PostgresStore;
 use crate::store::{Store, transact};
 use crate::tenant::Tenants;
@@ -68,20 +69,18 @@ async fn run(config: &Config, source: Option<config::Source>, mode: Mode) -> Res
         Some(cluster) => Some(cluster::open_tunnels(cluster).await?),
         None => None,
     };
-    let store = open_store(config).await?;
+    let store_metrics = Arc::new(StoreMetrics::new()?);
+    let store: Arc<dyn Store> = Arc::new(Observed::new(
+        open_store(config).await?,
+        Arc::clone(&store_metrics),
+        Arc::clone(&clock),
+    ));
     let random = OsRandom;
     let is_new = registry::list(store.as_ref()).await?.is_empty();
     let operator = operator::public_key(config, &random, is_new)?;
     if is_new {
-        let now = clock.now();
-        registry::create(
-            store.as_ref(),
-            &random,
-            now,
-            &config.default_addon,
-            "default",
-        )
-        .await?;
+        let (now, name) = (clock.now(), &config.default_addon);
+        registry::create_first(store.as_ref(), &random, now, name, "default").await?;
     }
     let membership = match (&config.cluster, tunnels) {
         (Some(settings), Some(tunnels)) => {
@@ -96,7 +95,8 @@ async fn run(config: &Config, source: Option<config::Source>, mode: Mode) -> Res
         _ => None,
     };
     let biscuits = Biscuits::new(operator);
-    let node = Arc::new(build(config, Arc::clone(&store), clock, biscuits, membership).await?);
+    let store = (store, store_metrics);
+    let node = Arc::new(build(config, store, clock, biscuits, membership).await?);
     if let Mode::Dev { root_token } = mode {
         dev::open(&node, root_token).await?;
     }
@@ -108,7 +108,11 @@ async fn run(config: &Config, source: Option<config::Source>, mode: Mode) -> Res
     shutdown::serve_until_told(&node, servers).await
 }
 
-async fn open_store(config: &Config) -> Result<Arc<dyn Store>, Error> {
+/// Opens the store that the configuration names.
+///
+/// # Errors
+/// What the store says.
+pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, Error> {
     Ok(match &config.storage {
         Storage::InMemory => Arc::new(EmbeddedStore::in_memory()?),
         Storage::Embedded { path, cache_bytes } => {
@@ -128,7 +132,7 @@ async fn open_store(config: &Config) -> Result<Arc<dyn Store>, Error> {
 /// Starts the actors and joins the parts of a node.
 async fn build(
     config: &Config,
-    store: Arc<dyn Store>,
+    (store, store_metrics): (Arc<dyn Store>, Arc<StoreMetrics>),
     clock: Arc<dyn Clock>,
     biscuits: Biscuits,
     membership: Option<Membership>,
@@ -169,10 +173,17 @@ async fn build(
             .unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
         unauthenticated_seal_routes: config.unauthenticated_seal_routes,
     };
-    let feed = (feed, freshness);
-    Ok(Node::new(
-        store, clock, tenants, biscuits, feed, membership, settings,
-    ))
+    Ok(Node::new(NodeParts {
+        store,
+        store_metrics,
+        clock,
+        tenants,
+        biscuits,
+        feed,
+        freshness,
+        membership,
+        settings,
+    }))
 }
 
 /// What the other nodes are told of this one.

@@ -1,10 +1,10 @@
-//! The operator's key pair at start: nodes need the public half only; a node that starts on an empty store of its own
-//! makes both.
+//! The operator's key pair at start: nodes need the public half only. A node that starts on an empty store of its own
+//! makes both; nodes that share a store are given one, since each of them would make another.
 
 use std::path::Path;
 
 use crate::auth::biscuit::{OperatorKey, OperatorPublicKey};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Storage};
 use crate::error::Error;
 use crate::rng::OsRandom;
 
@@ -23,7 +23,7 @@ pub fn public_key(
         }
         (Some(config::OperatorPublicKey::File(path)), _) => read_public(path),
         (None, Some(path)) if path.exists() => Ok(OperatorKey::load(path)?.public()),
-        (None, Some(path)) if store_is_new => {
+        (None, Some(path)) if store_is_new && !is_shared(&config.storage) => {
             let key = OperatorKey::generate(random)?;
             key.write_new(path)?;
             tracing::info!(file = %path.display(), "made the operator key; keep it safe, it can mint any add-on's tokens");
@@ -32,11 +32,23 @@ pub fn public_key(
         (None, Some(path)) => Err(Error::invalid(
             "operator_key",
             format!(
-                "{} is missing; set operator_public_key if the key is kept elsewhere",
-                path.display()
+                "{0} is missing; set operator_public_key if the key is kept elsewhere{1}",
+                path.display(),
+                match store_is_new {
+                    true =>
+                        ", or make it: openssl genpkey -algorithm ed25519 -out FILE; chmod 600 FILE",
+                    false => "",
+                }
             ),
         )),
         (None, None) => Ok(OperatorKey::generate(random)?.public()),
+    }
+}
+
+fn is_shared(storage: &Storage) -> bool {
+    match storage {
+        Storage::Embedded { .. } | Storage::InMemory => false,
+        Storage::Postgres(_) => true,
     }
 }
 

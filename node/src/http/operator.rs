@@ -1,7 +1,9 @@
-//! `conclave/addons`: what only the operator may do, shown by a short-lived Biscuit of the operator key.
+//! `conclave/addons` and `conclave/metrics`: what only the operator may do, shown by a short-lived Biscuit of the operator
+//! key.
 
 use std::collections::BTreeMap;
 
+use actix_web::http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 
@@ -44,18 +46,7 @@ impl<'a> AddOnView<'a> {
 /// # Errors
 /// [`Error::Denied`] for everybody but the operator.
 pub async fn route(node: &Node, request: &Request, rest: &str) -> Result<Answer, Error> {
-    let Credential::Biscuit(biscuit) = credential(node, request)? else {
-        return Err(Error::no_token());
-    };
-    if biscuit.identity() != Identity::Operator {
-        return Err(Error::forbidden());
-    }
-    biscuit.authorize(&RequestFacts {
-        tenant: None,
-        operation: plain_operation(request.verb).as_str(),
-        path: &request.path,
-        now: node.clock.now(),
-    })?;
+    authenticate(node, request)?;
     match (rest.trim_end_matches('/'), request.verb) {
         ("", Verb::List) => list(node).await,
         ("", Verb::Write) => create(node, request).await,
@@ -80,6 +71,32 @@ pub async fn route(node: &Node, request: &Request, rest: &str) -> Result<Answer,
             }
         }
     }
+}
+
+/// `conclave/metrics`: what the whole node counts, which add-ons do not see. It asks the store nothing.
+///
+/// # Errors
+/// [`Error::Denied`] for everybody but the operator.
+pub fn metrics(node: &Node, request: &Request) -> Result<Answer, Error> {
+    authenticate(node, request)?;
+    let text = node.store_metrics.text()?;
+    Ok(Answer::Text(StatusCode::OK, text))
+}
+
+/// Makes sure that the operator asks.
+fn authenticate(node: &Node, request: &Request) -> Result<(), Error> {
+    let Credential::Biscuit(biscuit) = credential(node, request)? else {
+        return Err(Error::no_token());
+    };
+    if biscuit.identity() != Identity::Operator {
+        return Err(Error::forbidden());
+    }
+    biscuit.authorize(&RequestFacts {
+        tenant: None,
+        operation: plain_operation(request.verb).as_str(),
+        path: &request.path,
+        now: node.clock.now(),
+    })
 }
 
 async fn list(node: &Node) -> Result<Answer, Error> {

@@ -11,6 +11,7 @@ pub mod change;
 pub(crate) mod contract;
 pub mod embedded;
 pub mod key;
+pub mod observed;
 mod overlay;
 pub mod postgres;
 mod transact;

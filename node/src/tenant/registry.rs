@@ -70,20 +70,9 @@ pub async fn create(
     name: &str,
     org: &str,
 ) -> Result<AddOn, Error> {
-    checked_name("name", name)?;
-    checked_name("org", org)?;
-    let addon = AddOn {
-        id: TenantId::generate(random),
-        name: name.to_owned(),
-        org: org.to_owned(),
-        created: now,
-        tag: id::generate_tag(random),
-        root_token_epoch: 1,
-        user_token_epoch: 1,
-    };
+    let addon = fresh(random, now, name, org)?;
     transact(store, async |transaction, attempt| {
-        let name_key = name_key(name);
-        if let Some(owner) = transaction.get(&name_key).await? {
+        if let Some(owner) = transaction.get(&name_key(name)).await? {
             // An earlier round of this very call may have committed; the id tells.
             if attempt.maybe_committed && owner == addon.id.as_bytes() {
                 return Ok(());
@@ -98,11 +87,50 @@ pub async fn create(
                 "there are {MAX_ADD_ONS} add-ons already"
             )));
         }
-        transaction.set(&name_key, addon.id.as_bytes());
-        write(transaction, &addon)
+        insert(transaction, &addon)
     })
     .await?;
     Ok(addon)
+}
+
+/// Makes the first add-on of an empty store; in another one it changes nothing. Nodes that start together on an empty
+/// store agree on one add-on: the commit of the others conflicts, and then they find it.
+///
+/// # Errors
+/// [`Error::Invalid`] for a bad name, or what the store says.
+pub async fn create_first(
+    store: &dyn Store,
+    random: &OsRandom,
+    now: Timestamp,
+    name: &str,
+    org: &str,
+) -> Result<(), Error> {
+    let addon = fresh(random, now, name, org)?;
+    transact(store, async |transaction, _| {
+        // Damaged rows are rows: a store that has any is not empty.
+        let all = KeyRange::rows(Scope::Node, Table::AddOn, &[]);
+        match transaction.range(&all, 1, false).await?.is_empty() {
+            true => insert(transaction, &addon),
+            false => Ok(()),
+        }
+    })
+    .await
+    .map(drop)
+}
+
+/// An add-on that is in no store yet.
+fn fresh(random: &OsRandom, now: Timestamp, name: &str, org: &str) -> Result<AddOn, Error> {
+    checked_name("name", name)?;
+    checked_name("org", org)?;
+    Ok(AddOn {
+        id: TenantId::generate(random),
+        name: name.to_owned(),
+        org: org.to_owned(),
+        created: now,
+        tag: id::generate_tag(random),
+        root_token_epoch: 1,
+        user_token_epoch: 1,
+    })
 }
 
 /// All add-ons, by id.
@@ -179,6 +207,12 @@ pub async fn rotate_tokens(
     Ok(addon)
 }
 
+/// Writes an add-on that is new in this store.
+fn insert(transaction: &mut dyn Transaction, addon: &AddOn) -> Result<(), Error> {
+    transaction.set(&name_key(&addon.name), addon.id.as_bytes());
+    write(transaction, addon)
+}
+
 fn write(transaction: &mut dyn Transaction, addon: &AddOn) -> Result<(), Error> {
     let row = serde_json::to_vec(addon)
         .map_err(|_| Error::Bug("an add-on could not be encoded".into()))?;
@@ -252,6 +286,8 @@ fn name_key(name: &str) -> Key {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::future::join_all;
+
     use super::*;
     use crate::store::embedded::EmbeddedStore;
 
@@ -273,6 +309,18 @@ mod tests {
         ));
         assert!(list(&store).await.unwrap().is_empty());
         create_named(&store, "myKMS").await.unwrap();
+    }
+
+    #[actix::test]
+    async fn nodes_that_start_together_agree_on_one_first_add_on() {
+        let store = EmbeddedStore::in_memory().unwrap();
+        let start = |name: &'static str| create_first(&store, &OsRandom, Timestamp(7), name, "o");
+        let started = join_all(["a", "a", "b", "a"].map(start)).await;
+        assert!(started.iter().all(Result::is_ok), "{started:?}");
+        let first = list(&store).await.unwrap();
+        assert_eq!(first.len(), 1);
+        start("c").await.unwrap();
+        assert_eq!(list(&store).await.unwrap(), first);
     }
 
     #[actix::test]

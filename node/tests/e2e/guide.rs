@@ -1,22 +1,30 @@
 //! Every command of the KMS guide, in its order, typed into the real CLI. Where the output differs from the guide's, the
 //! README's table of differences says so.
 
-use super::support::{AddOn, TestNode, base64};
+use super::support::{AddOn, Cluster, TestNode, base64};
 
 /// "my secret data" and a line end, as `echo` writes it.
 const PLAINTEXT: &str = "bXkgc2VjcmV0IGRhdGEK";
 
 #[test]
 fn the_guide_does_what_it_shows() {
-    let node = TestNode::start();
+    follow_the_guide(&TestNode::start());
+}
+
+#[test]
+fn the_guide_does_what_it_shows_on_postgresql() {
+    follow_the_guide(&Cluster::start(1).nodes[0]);
+}
+
+fn follow_the_guide(node: &TestNode) {
     let addon = node.create_addon("myKMS");
-    let shares = initialise(&node, &addon);
-    unseal_and_seal(&node, &shares);
-    clever_tools(&node, &addon);
-    key_value_secrets(&node, &addon);
-    let ciphertext = encrypt_and_decrypt(&node);
-    wrong_keys_look_alike(&node, &ciphertext);
-    rotate_and_rewrap(&node);
+    let shares = initialise(node, &addon);
+    unseal_and_seal(node, &shares);
+    clever_tools(node, &addon);
+    key_value_secrets(node, &addon);
+    let ciphertext = encrypt_and_decrypt(node);
+    wrong_keys_look_alike(node, &ciphertext);
+    rotate_and_rewrap(node);
 }
 
 fn login(node: &TestNode, token: &str) {

@@ -24,7 +24,11 @@ mod kv;
 #[cfg(test)]
 mod seal;
 #[cfg(test)]
+mod shared_store;
+#[cfg(test)]
 mod shutdown;
+#[cfg(test)]
+mod store_outages;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -42,6 +42,8 @@ pub struct ChangeFeed {
     seen: Stamp,
     /// What was seen when changes were last forgotten, and when that was, since boot.
     mark: (Stamp, Duration),
+    /// When the last round that failed began, and why it did.
+    failed: Option<(Duration, String)>,
 }
 
 /// Asks for a round that begins after a moment. The answer comes after it.
@@ -75,6 +77,9 @@ pub fn nudge(feed: &Addr<ChangeFeed>, clock: &dyn Clock) {
     }
 }
 
+/// What came of a round: what was seen, and when the read was sent that confirms it.
+type Round = Result<(Stamp, Duration), Error>;
+
 impl ChangeFeed {
     /// Starts following the store from where it stands now. The caller has loaded `tenants` after `seen`.
     pub fn follow(
@@ -92,6 +97,7 @@ impl ChangeFeed {
             tenants,
             freshness,
             seen,
+            failed: None,
         };
         Self::start_in_arbiter(arbiter, |_| feed)
     }
@@ -112,8 +118,9 @@ impl ChangeFeed {
             .into_actor(self)
             .map(|(), feed, context| {
                 let round = feed.round();
-                context.wait(round.into_actor(feed).map(|result, feed, context| {
-                    feed.finish(result);
+                context.wait(round.into_actor(feed).map(|ended, feed, context| {
+                    // It is logged, and the next round tries again.
+                    let _ = feed.finish(ended);
                     feed.trim(context);
                     feed.watch(context);
                 }));
@@ -121,13 +128,14 @@ impl ChangeFeed {
         );
     }
 
-    /// Applies everything that was committed since the last round.
-    fn round(&self) -> impl Future<Output = Result<(Stamp, Duration), Error>> + 'static {
+    /// Applies everything that was committed since the last round. Gives when it began, and what came of it.
+    fn round(&self) -> impl Future<Output = (Duration, Round)> + 'static {
         let store = Arc::clone(&self.store);
         let tenants = Arc::clone(&self.tenants);
         let clock = Arc::clone(&self.clock);
         let mut seen = self.seen;
-        async move {
+        let begun = clock.since_boot();
+        let work = async move {
             loop {
                 let started = clock.since_boot();
                 let changes = store.changes_after(seen, PAGE_CHANGES).await?;
@@ -145,21 +153,34 @@ impl ChangeFeed {
                     return Ok((seen, started));
                 }
             }
-        }
+        };
+        async move { (begun, work.await) }
     }
 
-    fn finish(&mut self, result: Result<(Stamp, Duration), Error>) -> Option<Error> {
-        match result {
+    fn finish(&mut self, (begun, round): (Duration, Round)) -> Result<(), Error> {
+        match round {
             Ok((seen, started)) => {
                 self.seen = seen;
                 self.freshness.confirm(started);
-                None
+                Ok(())
             }
             Err(error) => {
                 tracing::warn!(%error, "the change feed could not be read");
-                Some(error)
+                self.failed = Some((begun, error.to_string()));
+                Err(error)
             }
         }
+    }
+
+    /// What is known of a round that began after `asked`, if there was one. A failure counts: were each question given
+    /// a round of its own while the store does not answer, the last would wait for as many time-outs as there are
+    /// questions.
+    fn outcome_since(&self, asked: Duration) -> Option<Result<(), Error>> {
+        if self.freshness.confirmed() > asked {
+            return Some(Ok(()));
+        }
+        let (begun, why) = self.failed.as_ref()?;
+        (*begun >= asked).then(|| Err(Error::Unavailable(why.clone())))
     }
 
     /// Once in a while, forgets what was seen a while ago: every node reads a change within seconds or not at all.
@@ -195,13 +216,13 @@ impl Handler<CatchUp> for ChangeFeed {
     type Result = AtomicResponse<Self, ()>;
 
     fn handle(&mut self, wanted: CatchUp, _: &mut Self::Context) -> Self::Result {
-        if self.freshness.confirmed() > wanted.asked {
-            wanted.answer(Ok(()));
+        if let Some(known) = self.outcome_since(wanted.asked) {
+            wanted.answer(known);
             return AtomicResponse::new(Box::pin(async {}.into_actor(self)));
         }
         let round = self.round();
-        AtomicResponse::new(Box::pin(round.into_actor(self).map(|result, feed, _| {
-            wanted.answer(feed.finish(result).map_or(Ok(()), Err));
+        AtomicResponse::new(Box::pin(round.into_actor(self).map(|ended, feed, _| {
+            wanted.answer(feed.finish(ended));
         })))
     }
 }

@@ -1,9 +1,13 @@
 //! What the tests stand on: nodes, the `bao` CLI, raw HTTP.
 
 pub mod bao;
+pub mod cluster;
 pub mod http;
 pub mod node;
+#[path = "../../../src/store/postgres/tests/server.rs"]
+pub mod postgres;
 
+pub use self::cluster::Cluster;
 pub use self::http::{Answer, Request};
 pub use self::node::{AddOn, Opened, TestNode, dev_node, opened_node};
 

@@ -24,9 +24,13 @@ pub struct TestNode {
     folder: TempDir,
     port: u16,
     child: Option<Child>,
+    storage: String,
     settings: String,
     listener_settings: String,
 }
+
+/// The storage of a node on its own.
+const EMBEDDED: &str = "storage \"embedded\" {\n  path = \"./data\"\n}";
 
 /// An add-on as `conclave addon` printed it.
 pub struct AddOn {
@@ -52,16 +56,23 @@ impl TestNode {
 
     /// A running node with more lines in the configuration: at the top, and in the listener.
     pub fn start_with(settings: &str, listener_settings: &str) -> Self {
-        let mut node = Self {
-            folder: tempfile::tempdir().expect("a scratch folder"),
-            port: 0,
-            child: None,
-            settings: settings.into(),
-            listener_settings: listener_settings.into(),
-        };
-        std::fs::create_dir(node.folder.path().join("home")).expect("a folder");
+        let mut node = Self::stopped(EMBEDDED, settings, listener_settings);
         node.run();
         node
+    }
+
+    /// A node that has not been started, with this `storage` block.
+    pub fn stopped(storage: &str, settings: &str, listener_settings: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        std::fs::create_dir(folder.path().join("home")).expect("a folder");
+        Self {
+            folder,
+            port: 0,
+            child: None,
+            storage: storage.into(),
+            settings: settings.into(),
+            listener_settings: listener_settings.into(),
+        }
     }
 
     /// Starts it again, on another port, on what the folder holds.
@@ -78,11 +89,20 @@ impl TestNode {
         panic!("the node does not start:\n{}", self.log());
     }
 
+    /// What a start says that is refused.
+    pub fn refused_start(&mut self) -> Outcome {
+        self.port = free_port();
+        self.write_config();
+        self.conclave(None, &["server", "--config", "node.hcl"])
+            .expect(1)
+    }
+
     fn write_config(&self) {
         let text = format!(
-            "{}\nstorage \"embedded\" {{\n  path = \"./data\"\n}}\n\
+            "{}\n{}\n\
              listener \"tcp\" {{\n  address = \"127.0.0.1:{}\"\n  {}\n  {}\n}}\n",
             self.settings,
+            self.storage,
             self.port,
             if self.listener_settings.contains("tls_") {
                 ""
@@ -310,14 +330,7 @@ pub fn open(node: TestNode) -> Opened {
 
 /// A node started with `--dev` and these arguments, unsealed, with the root token "root".
 pub fn dev_node() -> TestNode {
-    let mut node = TestNode {
-        folder: tempfile::tempdir().expect("a scratch folder"),
-        port: 0,
-        child: None,
-        settings: String::new(),
-        listener_settings: String::new(),
-    };
-    std::fs::create_dir(node.folder.path().join("home")).expect("a folder");
+    let mut node = TestNode::stopped("", "", "");
     for _ in 0..START_TRIES {
         node.port = free_port();
         let address = node.address();

@@ -1,5 +1,6 @@
 //! The contract on a real PostgreSQL, and what happens when that fails.
 
+mod clients;
 mod outages;
 mod server;
 mod servers;

@@ -1,5 +1,5 @@
 //! A PostgreSQL server of the test's own: a fresh cluster in a scratch folder, reached by a socket in that folder, run
-//! by an unprivileged user, gone when the test process ends, however it ends.
+//! by an unprivileged user, gone when the test process ends, however it ends. The end-to-end tests use this file too.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::chown;
@@ -10,8 +10,6 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-
-use crate::store::postgres::{ConnectionUrl, PostgresOptions, PostgresStore};
 
 /// How long a server may take to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,26 +23,26 @@ trap '' HUP INT TERM
 folder=$1; shift
 if [ $# -gt 0 ]; then "$@" >>"$folder/log" 2>&1 & fi
 cat >/dev/null
-if [ -n "$!" ]; then kill -QUIT "$!"; wait "$!"; fi
+if [ -n "$!" ]; then kill -QUIT "$!"; kill -CONT "$!"; wait "$!"; fi
 [ -e "$folder/keep" ] || rm -rf "$folder"
 "#;
 
 /// A server, and the folder with its data and its socket.
-pub(super) struct Server {
-    pub(super) folder: PathBuf,
+pub struct Server {
+    pub folder: PathBuf,
     watch: Option<Child>,
 }
 
 impl Server {
     /// Starts one.
-    pub(super) fn start() -> Self {
+    pub fn start() -> Self {
         let mut server = Self::stopped();
         server.run();
         server
     }
 
     /// One that has not been started.
-    pub(super) fn stopped() -> Self {
+    pub fn stopped() -> Self {
         let folder = scratch_folder();
         let template = template();
         let copied = as_user("cp")
@@ -59,12 +57,12 @@ impl Server {
     }
 
     /// Starts it, and waits until it is ready.
-    pub(super) fn run(&mut self) {
+    pub fn run(&mut self) {
         self.run_with(&["listen_addresses="]);
     }
 
     /// The same with other settings than the usual ones.
-    pub(super) fn run_with(&mut self, settings: &[&str]) {
+    pub fn run_with(&mut self, settings: &[&str]) {
         let _ = std::fs::remove_file(self.data().join("postmaster.pid"));
         let mut command = watched(&self.folder, &program("postgres"));
         command
@@ -100,12 +98,12 @@ impl Server {
             .is_some_and(|line| ["ready", "standby"].contains(&line.trim()))
     }
 
-    pub(super) fn data(&self) -> PathBuf {
+    pub fn data(&self) -> PathBuf {
         self.folder.join("data")
     }
 
     /// Kills all of the server's processes, as if the machine had stopped.
-    pub(super) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         let server = self.process();
         // Held first, so that it neither starts more of them nor sees them end.
         kill_process(server, Signal::STOP).unwrap();
@@ -121,7 +119,7 @@ impl Server {
     }
 
     /// Sends a signal to the server and to each of its sessions.
-    pub(super) fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let server = self.process();
         for process in [server].into_iter().chain(children(server)) {
             let _ = kill_process(process, signal);
@@ -145,38 +143,6 @@ impl Server {
             drop(watch.stdin.take());
             let _ = watch.wait();
         }
-    }
-
-    pub(super) fn options(&self) -> PostgresOptions {
-        let folder = self.folder.display();
-        let url = format!("host={folder} user=conclave dbname=postgres");
-        PostgresOptions::new(ConnectionUrl::new(url))
-    }
-
-    /// A client beside the store.
-    pub(super) async fn client(&self) -> tokio_postgres::Client {
-        let url = self.options().url;
-        let connected = tokio_postgres::connect(url.expose(), tokio_postgres::NoTls).await;
-        let (client, connection) = connected.unwrap();
-        tokio::spawn(connection);
-        client
-    }
-
-    /// Runs a statement, and returns the first field of the first row.
-    pub(super) async fn sql(&self, statement: &str) -> Option<String> {
-        let answers = self.client().await.simple_query(statement).await.unwrap();
-        answers.into_iter().find_map(|answer| match answer {
-            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
-            _ => None,
-        })
-    }
-
-    /// The store in this server.
-    pub(super) async fn store(&self) -> PostgresStore {
-        let poll_interval = Duration::from_millis(50);
-        PostgresStore::open(&self.options(), poll_interval)
-            .await
-            .unwrap()
     }
 }
 
@@ -250,7 +216,7 @@ fn watched(folder: &Path, program: &OsStr) -> Command {
 }
 
 /// PostgreSQL refuses to be run by root.
-pub(super) fn as_user(program: impl AsRef<OsStr>) -> Command {
+pub fn as_user(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.current_dir("/");
     if let Some((user, group)) = unprivileged() {
