@@ -9,6 +9,7 @@ pub mod change;
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod embedded;
+pub mod foundationdb;
 pub mod key;
 mod overlay;
 pub mod postgres;
