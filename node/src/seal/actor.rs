@@ -7,10 +7,13 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::sync::{Mutex, oneshot};
 
+use super::act::Outcome;
+use super::attempt::{Nonce, Purpose};
 use super::init::Initialized;
 use super::quorum::Quorum;
 use super::share::Share;
 use super::shell::Shell;
+use super::state::Parameters;
 use crate::error::Error;
 
 /// How many commands may wait. A person types a share; sixteen at once are already a script, and are told to come back.
@@ -25,14 +28,36 @@ pub type Reply<T> = oneshot::Sender<Result<T, Error>>;
 pub enum Command {
     /// Make the add-on's keys.
     Init(Quorum, Reply<Initialized>),
-    /// Take a share; answers whether it counted.
-    Submit(Share, Reply<bool>),
-    /// Forget the shares.
-    Reset(Reply<()>),
+    /// Start an attempt at something else than an unseal.
+    Start(Purpose, Parameters, Reply<()>),
+    /// Take a share.
+    Submit(Submission, Reply<Taken>),
+    /// End an attempt, and forget its shares.
+    Cancel(Purpose, Reply<()>),
     /// Drop the keys and raise the epoch.
     Seal(Reply<()>),
     /// A time has come.
     Wake,
+}
+
+/// A share that somebody gave.
+#[derive(Debug)]
+pub struct Submission {
+    /// What for.
+    pub purpose: Purpose,
+    /// The share.
+    pub share: Share,
+    /// The attempt that it is meant for, when the caller says so.
+    pub nonce: Option<Nonce>,
+}
+
+/// What became of a share.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Whether it was new.
+    pub counted: bool,
+    /// What an act says, when this was the last share that it needed.
+    pub outcome: Option<Outcome>,
 }
 
 /// The actor. Commands are run to their end one by one: while one runs the mailbox is not read, so its bound holds.

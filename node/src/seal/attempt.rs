@@ -2,9 +2,11 @@
 //! a number that only rises, so all nodes show the same nonce, and a late message is known to be late.
 
 use std::fmt;
+use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
+use crate::error::Error;
 use crate::id::{SealEpoch, TenantId};
 
 /// One life of a store. `restore` and `copy` begin a new one; a store that saw neither may have none written, and is
@@ -13,7 +15,7 @@ use crate::id::{SealEpoch, TenantId};
 pub struct Incarnation(pub [u8; 16]);
 
 /// What shares are collected for. A share given for one purpose counts for no other.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum Purpose {
     /// `operator unseal`.
@@ -25,6 +27,26 @@ pub enum Purpose {
     /// `operator generate-root`.
     GenerateRoot = 4,
 }
+
+impl Purpose {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Unseal,
+        Self::Rekey,
+        Self::RotateKeys,
+        Self::GenerateRoot,
+    ];
+
+    /// Whether shares may be given without starting anything, and every node acts on them by itself. The other purposes
+    /// are started first, and done by the node that was given the last share.
+    pub fn is_always_open(self) -> bool {
+        matches!(self, Self::Unseal)
+    }
+}
+
+/// A digest of what an attempt was begun with; zero while it was not begun, and for an unseal.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Subject(pub [u8; 16]);
 
 /// The identity of one attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -41,6 +63,8 @@ pub struct AttemptId {
     pub epoch: SealEpoch,
     /// The how manieth, from 1, at this generation and epoch.
     pub number: u64,
+    /// What it was begun with.
+    pub subject: Subject,
 }
 
 /// What Vault calls a nonce: shown beside the progress, so that share holders can tell that they work on the same
@@ -52,19 +76,30 @@ impl AttemptId {
     /// The nonce to show, a version 8 (custom) UUID of RFC 9562.
     pub fn nonce(&self) -> Nonce {
         let digest = Sha256::new()
-            .chain_update(b"conclave attempt 1")
+            .chain_update(b"conclave attempt 2")
             .chain_update(self.incarnation.0)
             .chain_update(self.tenant.as_bytes())
             .chain_update([self.purpose as u8])
             .chain_update(self.generation.to_be_bytes())
             .chain_update(self.epoch.0.to_be_bytes())
             .chain_update(self.number.to_be_bytes())
+            .chain_update(self.subject.0)
             .finalize();
         let mut bytes = [0; 16];
         for (to, from) in bytes.iter_mut().zip(digest) {
             *to = from;
         }
         Nonce(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    }
+}
+
+impl FromStr for Nonce {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        uuid::Uuid::try_parse(text)
+            .map(Self)
+            .map_err(|_| Error::invalid("nonce", "the nonce is the UUID that the status shows"))
     }
 }
 
@@ -87,6 +122,7 @@ mod tests {
             generation: 1,
             epoch: SealEpoch(1),
             number: 1,
+            subject: Subject::default(),
         };
         let others = [
             AttemptId {
@@ -110,6 +146,10 @@ mod tests {
                 ..id
             },
             AttemptId { number: 2, ..id },
+            AttemptId {
+                subject: Subject([1; 16]),
+                ..id
+            },
         ];
         assert_eq!(id.nonce(), id.nonce());
         for other in others {

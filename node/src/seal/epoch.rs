@@ -44,43 +44,6 @@ pub fn prove(mac_key: &MacKey, tenant: TenantId, row: &[u8]) -> Result<SealEpoch
     claim(row)
 }
 
-/// What stays in memory while an add-on is open so that it can be sealed: not the root key, only the key that signs
-/// epochs.
-pub struct SealKeys {
-    tenant: TenantId,
-    epoch: SealEpoch,
-    mac_key: MacKey,
-}
-
-impl SealKeys {
-    pub(super) fn new(tenant: TenantId, epoch: SealEpoch, mac_key: MacKey) -> Self {
-        Self {
-            tenant,
-            epoch,
-            mac_key,
-        }
-    }
-
-    /// Whose keys these are.
-    pub fn tenant(&self) -> TenantId {
-        self.tenant
-    }
-
-    /// The row to write so that what was opened at this epoch is sealed, given the row that is stored now.
-    /// `None` when a later epoch is already there, by another node or by an earlier try whose outcome was in doubt.
-    /// A row that proves nothing is replaced: damage must not keep anybody from sealing.
-    ///
-    /// # Errors
-    /// [`Error::Bug`] when it cannot be encoded.
-    pub fn sealing_row(&self, stored: Option<&[u8]>) -> Result<Option<Vec<u8>>, Error> {
-        let proven = stored.and_then(|row| prove(&self.mac_key, self.tenant, row).ok());
-        if proven.is_some_and(|stored| stored > self.epoch) {
-            return Ok(None);
-        }
-        encode(&self.mac_key, self.tenant, self.epoch.next()).map(Some)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,24 +63,5 @@ mod tests {
         assert!(prove(&mac_key, TenantId::from_bytes([6; 16]), &row).is_err());
         let other = RootKey::generate(&OsRandom).mac_key().unwrap();
         assert!(prove(&other, tenant(), &row).is_err());
-    }
-
-    #[test]
-    fn sealing_raises_the_epoch_once() {
-        let root = RootKey::generate(&OsRandom);
-        let keys = SealKeys::new(tenant(), SealEpoch(3), root.mac_key().unwrap());
-        let row_of = |epoch| encode(&root.mac_key().unwrap(), tenant(), SealEpoch(epoch)).unwrap();
-
-        let raised = keys.sealing_row(Some(&row_of(3))).unwrap().unwrap();
-        assert_eq!(claim(&raised).unwrap(), SealEpoch(4));
-        assert!(keys.sealing_row(Some(&raised)).unwrap().is_none());
-        assert!(keys.sealing_row(Some(&row_of(9))).unwrap().is_none());
-
-        let stranger = RootKey::generate(&OsRandom).mac_key().unwrap();
-        let forged = encode(&stranger, tenant(), SealEpoch(9)).unwrap();
-        for damaged in [Some(forged.as_slice()), Some(b"garbage"), None] {
-            let raised = keys.sealing_row(damaged).unwrap().unwrap();
-            assert_eq!(claim(&raised).unwrap(), SealEpoch(4));
-        }
     }
 }

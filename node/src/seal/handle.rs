@@ -9,14 +9,17 @@ use actix::{Addr, ArbiterHandle};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::actor::{Command, Reply, SealActor};
+use super::act::Outcome;
+use super::actor::{Command, Reply, SealActor, Submission};
+use super::attempt::{Nonce, Purpose};
 use super::gate::Gate;
 use super::init::Initialized;
 use super::limit::{TryLimiter, TryLimits};
 use super::quorum::Quorum;
 use super::share::Share;
 use super::shell::Shell;
-use super::status::SealStatus;
+use super::state::Parameters;
+use super::status::{Progress, Published, SealStatus};
 use crate::actor::ask;
 use crate::clock::Clock;
 use crate::error::Error;
@@ -67,6 +70,15 @@ impl Default for SealSettings {
     }
 }
 
+/// What came of a share.
+#[derive(Debug)]
+pub struct Given {
+    /// How far the ceremony is now.
+    pub progress: Progress,
+    /// What the act says, when it was done with this share.
+    pub outcome: Option<Outcome>,
+}
+
 /// An add-on's seal. Clones share one address, because actix grants each address a mailbox slot of its own, which
 /// would make the mailbox unbounded.
 #[derive(Clone)]
@@ -74,7 +86,7 @@ pub struct SealHandle(Arc<Inner>);
 
 struct Inner {
     address: Addr<SealActor>,
-    status: Arc<ArcSwap<SealStatus>>,
+    published: Arc<ArcSwap<Published>>,
     clock: Arc<dyn Clock>,
     limiter: Mutex<TryLimiter>,
 }
@@ -89,11 +101,11 @@ impl SealHandle {
         let clock = Arc::clone(&parts.clock);
         let limiter = Mutex::new(TryLimiter::new(parts.settings.tries));
         let shell = Shell::start(parts).await?;
-        let status = shell.published();
+        let published = shell.published();
         let address = SealActor::start(arbiter, shell);
         Ok(Self(Arc::new(Inner {
             address,
-            status,
+            published,
             clock,
             limiter,
         })))
@@ -101,7 +113,7 @@ impl SealHandle {
 
     /// The status as last published.
     pub fn status(&self) -> Arc<SealStatus> {
-        self.0.status.load_full()
+        Arc::clone(&self.0.published.load().seal)
     }
 
     /// Whether the actor is there. When it is not, the add-on is closed, and a new seal has to be started.
@@ -117,29 +129,80 @@ impl SealHandle {
         self.ask(|reply| Command::Init(quorum, reply)).await
     }
 
-    /// Gives a share, as a user at `source` typed it.
+    /// Gives a share to unseal with, as a user at `source` typed it.
     ///
     /// # Errors
-    /// [`Error::TooManyRequests`] from too busy a source; [`Error::Invalid`] for what is no share of this add-on now;
-    /// or why it did not open although there were enough.
+    /// As [`SealHandle::give`]; or why it did not open although there were enough.
     pub async fn submit(&self, text: &str, source: IpAddr) -> Result<Arc<SealStatus>, Error> {
-        let now = self.0.clock.since_boot();
-        self.0.limiter.lock().take(source, now)?;
-        let share = Share::parse(text)?;
-        let counted = self.ask(|reply| Command::Submit(share, reply)).await?;
-        if counted {
-            self.0.limiter.lock().give_back(source, now);
-        }
+        self.give(Purpose::Unseal, text, None, source).await?;
         Ok(self.status())
     }
 
-    /// Forgets the shares given so far.
+    /// Forgets the shares given so far to unseal with.
     ///
     /// # Errors
     /// [`Error::Invalid`] with Vault's text when the add-on is open.
     pub async fn reset(&self) -> Result<Arc<SealStatus>, Error> {
-        self.ask(Command::Reset).await?;
+        self.cancel(Purpose::Unseal).await?;
         Ok(self.status())
+    }
+
+    /// How far the ceremony of another purpose than the unseal is.
+    pub fn progress(&self, purpose: Purpose) -> Progress {
+        let published = self.0.published.load();
+        published.others.get(&purpose).cloned().unwrap_or_default()
+    }
+
+    /// Starts an attempt at something else than an unseal. What `parameters` say is between the route and the
+    /// [act](super::act); they are checked by the route, because they are replicated before the act sees them.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`], or [`Error::Invalid`] when an attempt is on its way.
+    pub async fn start_attempt(
+        &self,
+        purpose: Purpose,
+        parameters: Parameters,
+    ) -> Result<Progress, Error> {
+        self.ask(|reply| Command::Start(purpose, parameters, reply))
+            .await?;
+        Ok(self.progress(purpose))
+    }
+
+    /// Ends the attempt at `purpose`, if one is on its way, and forgets its shares.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when too much is waiting.
+    pub async fn cancel(&self, purpose: Purpose) -> Result<(), Error> {
+        self.ask(|reply| Command::Cancel(purpose, reply)).await
+    }
+
+    /// Gives a share, as a user at `source` typed it, for the attempt with this nonce if one is named.
+    ///
+    /// # Errors
+    /// [`Error::TooManyRequests`] from too busy a source; [`Error::Invalid`] for what is no share of this add-on now,
+    /// or another nonce; or what the act says, which may have had enough shares.
+    pub async fn give(
+        &self,
+        purpose: Purpose,
+        text: &str,
+        nonce: Option<Nonce>,
+        source: IpAddr,
+    ) -> Result<Given, Error> {
+        let now = self.0.clock.since_boot();
+        self.0.limiter.lock().take(source, now)?;
+        let submission = Submission {
+            purpose,
+            share: Share::parse(text)?,
+            nonce,
+        };
+        let taken = self.ask(|reply| Command::Submit(submission, reply)).await?;
+        if taken.counted {
+            self.0.limiter.lock().give_back(source, now);
+        }
+        Ok(Given {
+            progress: self.progress(purpose),
+            outcome: taken.outcome,
+        })
     }
 
     /// Seals the add-on. `Ok` means that the raised epoch is committed. Sealing twice is no error.

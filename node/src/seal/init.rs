@@ -1,35 +1,25 @@
 //! Founding an add-on's key hierarchy, and opening it again. Pure: rows in, rows out; the [shell](super::shell) moves
 //! them to and from the store.
 
-use super::attempt::Incarnation;
-use super::config::{self, SealConfig};
-use super::epoch::{self, SealKeys};
+use super::authentic::MacKey;
+use super::config::SealConfig;
+use super::epoch;
 use super::keyring::Keyring;
 use super::keys::RootKey;
 use super::quorum::Quorum;
+use super::rows::{SealRows, keyring_address};
+use super::seal_keys::SealKeys;
 use super::share::Share;
 use crate::barrier::Unsealed;
+use crate::barrier::envelope::RowCipher;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::id::{SealEpoch, TenantId};
 use crate::rng::OsRandom;
 use crate::secret::Secret;
-use crate::store::Transaction;
-use crate::store::key::{Key, Scope, Table};
 
 /// The keyring's envelope has no term: what wraps it is derived from the root key, which never rotates on its own.
 const KEYRING_TERM: u32 = 0;
-
-/// The three rows of an add-on's seal, as stored.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SealRows {
-    /// See [`SealConfig`].
-    pub config: Vec<u8>,
-    /// See [`epoch`](super::epoch).
-    pub epoch: Vec<u8>,
-    /// See [`Keyring`].
-    pub keyring: Vec<u8>,
-}
 
 /// What [`prepare`] made. Nothing of it exists until the rows are committed.
 pub struct Prepared {
@@ -45,7 +35,7 @@ pub struct Prepared {
 pub struct Opened {
     /// The keys of the add-on's rows.
     pub unsealed: Unsealed,
-    /// What is needed to seal it.
+    /// What is needed to seal it, and to hand it over.
     pub keys: SealKeys,
 }
 
@@ -76,7 +66,7 @@ pub fn prepare(
     let rows = SealRows {
         config: config.encode(&mac_key, tenant)?,
         epoch: epoch::encode(&mac_key, tenant, epoch)?,
-        keyring: root.keyring_cipher()?.seal(
+        keyring: RowCipher::new(&root.keyring_key()?).seal(
             random,
             KEYRING_TERM,
             keyring_address(tenant).as_bytes(),
@@ -91,77 +81,57 @@ pub fn prepare(
     })
 }
 
-/// Opens an add-on with the key that its shares combined to, and proves that none of its rows was changed.
+/// What shares proved: they opened the root key, and with it that the seal rows are genuine.
+pub struct Proof {
+    /// The root key.
+    pub root: RootKey,
+    /// The key of the MACs on plaintext rows.
+    pub mac_key: MacKey,
+    /// The configuration that the shares belong to.
+    pub config: SealConfig,
+    /// The stored epoch.
+    pub epoch: SealEpoch,
+}
+
+/// Proves with the key that an add-on's shares combined to that its configuration and epoch were not changed.
 ///
 /// # Errors
 /// [`Error::Invalid`] when it is not the unseal key, [`Error::Corrupt`] when a row does not prove itself.
+pub fn prove(
+    tenant: TenantId,
+    rows: &SealRows,
+    unseal_key: &Secret<[u8; 32]>,
+) -> Result<Proof, Error> {
+    let config = SealConfig::claim(&rows.config)?;
+    let root = config.unwrap_root(tenant, unseal_key)?;
+    let mac_key = root.mac_key()?;
+    SealConfig::prove(&mac_key, tenant, &rows.config)?;
+    let epoch = epoch::prove(&mac_key, tenant, &rows.epoch)?;
+    Ok(Proof {
+        root,
+        mac_key,
+        config,
+        epoch,
+    })
+}
+
+/// Opens an add-on with the key that its shares combined to, and proves that none of its rows was changed.
+///
+/// # Errors
+/// As [`prove`].
 pub fn open(
     tenant: TenantId,
     rows: &SealRows,
     unseal_key: &Secret<[u8; 32]>,
 ) -> Result<Opened, Error> {
-    let root = SealConfig::claim(&rows.config)?.unwrap_root(tenant, unseal_key)?;
-    let mac_key = root.mac_key()?;
-    SealConfig::prove(&mac_key, tenant, &rows.config)?;
-    let epoch = epoch::prove(&mac_key, tenant, &rows.epoch)?;
-    let keyring = Keyring::decode(
-        &root
-            .keyring_cipher()?
-            .open(keyring_address(tenant).as_bytes(), &rows.keyring)?,
-    )?;
-    Ok(Opened {
-        unsealed: Unsealed::new(tenant, epoch, rows.epoch.clone(), &keyring)?,
-        keys: SealKeys::new(tenant, epoch, mac_key),
-    })
-}
-
-impl SealRows {
-    /// Reads an add-on's rows; `None` when it was never initialised.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`] when only some of them are there, or what the store says.
-    pub async fn read(
-        transaction: &mut dyn Transaction,
-        tenant: TenantId,
-    ) -> Result<Option<Self>, Error> {
-        let config = transaction.get(&config::address(tenant)).await?;
-        let epoch = transaction.get(&epoch::address(tenant)).await?;
-        let keyring = transaction.get(&keyring_address(tenant)).await?;
-        match (config, epoch, keyring) {
-            (None, None, None) => Ok(None),
-            (Some(config), Some(epoch), Some(keyring)) => Ok(Some(Self {
-                config,
-                epoch,
-                keyring,
-            })),
-            _ => Err(Error::Corrupt("some of the seal rows are gone".into())),
-        }
-    }
-
-    /// Writes them.
-    pub fn write(&self, transaction: &mut dyn Transaction, tenant: TenantId) {
-        transaction.set(&config::address(tenant), &self.config);
-        transaction.set(&epoch::address(tenant), &self.epoch);
-        transaction.set(&keyring_address(tenant), &self.keyring);
-    }
-}
-
-/// Which life of the store a transaction sees.
-///
-/// # Errors
-/// [`Error::Corrupt`] when the row is damaged, or what the store says.
-pub async fn read_incarnation(transaction: &mut dyn Transaction) -> Result<Incarnation, Error> {
-    let key = Key::row(Scope::Node, Table::Incarnation, &[]);
-    match transaction.get(&key).await? {
-        None => Ok(Incarnation::default()),
-        Some(bytes) => <[u8; 16]>::try_from(bytes)
-            .map(Incarnation)
-            .map_err(|_| Error::Corrupt("the store's incarnation".into())),
-    }
-}
-
-fn keyring_address(tenant: TenantId) -> Key {
-    Key::row(Scope::Tenant(tenant), Table::Keyring, &[])
+    let proof = prove(tenant, rows, unseal_key)?;
+    SealKeys::new(
+        tenant,
+        proof.epoch,
+        proof.mac_key,
+        proof.root.keyring_key()?,
+    )
+    .open(rows)
 }
 
 #[cfg(test)]
@@ -170,6 +140,7 @@ mod tests {
 
     use super::*;
     use crate::seal::shamir;
+    use crate::store::key::Scope;
 
     fn tenant() -> TenantId {
         TenantId::from_bytes([5; 16])

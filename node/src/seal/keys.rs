@@ -5,7 +5,6 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 
 use super::authentic::MacKey;
-use crate::barrier::envelope::RowCipher;
 use crate::error::Error;
 use crate::rng::OsRandom;
 use crate::secret::Secret;
@@ -42,13 +41,12 @@ impl RootKey {
         self.derive("conclave 1 plaintext rows").map(MacKey::new)
     }
 
-    /// The cipher around the stored keyring.
+    /// The key of the cipher around the stored keyring.
     ///
     /// # Errors
     /// [`Error::Bug`], which cannot happen.
-    pub fn keyring_cipher(&self) -> Result<RowCipher, Error> {
+    pub fn keyring_key(&self) -> Result<Secret<[u8; 32]>, Error> {
         self.derive("conclave 1 keyring")
-            .map(|key| RowCipher::new(&key))
     }
 
     fn derive(&self, label: &str) -> Result<Secret<[u8; 32]>, Error> {

@@ -6,9 +6,11 @@
 //! shares -> unseal key -> root key -> keyring (data keys by term) -> rows
 //! ```
 //!
-//! [`SealHandle`] is the way in. Behind it stands one [actor](actor) per add-on, a thin shell around the pure
-//! [ceremony](state). What the add-on does once it is open, or no longer, is told through a [`Gate`].
+//! [`SealHandle`] is the way in. Behind it stands one [actor](actor) per add-on, a thin [shell] around pure
+//! [ceremonies](state), one for each purpose. What the add-on does once it is open, or no longer, is told through a
+//! [`Gate`]; what else shares can be given for is an [act].
 
+pub mod act;
 mod actor;
 pub mod attempt;
 mod authentic;
@@ -21,6 +23,8 @@ pub mod keyring;
 mod keys;
 mod limit;
 mod quorum;
+mod rows;
+mod seal_keys;
 mod shamir;
 mod share;
 mod shell;
@@ -29,9 +33,9 @@ mod status;
 
 pub use self::actor::MAILBOX;
 pub use self::gate::Gate;
-pub use self::handle::{SealHandle, SealParts, SealSettings};
+pub use self::handle::{Given, SealHandle, SealParts, SealSettings};
 pub use self::init::Initialized;
 pub use self::limit::TryLimits;
 pub use self::quorum::Quorum;
 pub use self::share::Share;
-pub use self::status::SealStatus;
+pub use self::status::{Progress, SealStatus};

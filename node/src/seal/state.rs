@@ -6,85 +6,33 @@
 //! are wiped, on reset, completion, expiry, rekey and seal; the number then counts from 1 again where generation or
 //! epoch did the moving, so that all nodes agree on it without having spoken.
 //!
+//! An unseal takes shares at any time. Other purposes are begun first, with [`Parameters`] that the id is bound to: of
+//! two attempts that were begun on two nodes at once, all nodes keep the same one, without the other's shares.
+//!
 //! The machine refuses shares that are not of the current generation, one by one, and keeps the others.
+
+#[cfg(test)]
+mod begun;
+mod parameters;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+mod vocabulary;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::attempt::{AttemptId, Incarnation, Purpose};
-use super::config::SealConfig;
+pub use self::parameters::{MAX_PARAMETERS_BYTES, Parameters};
+pub use self::vocabulary::{Basis, Effect, Event, Refusal};
+
+use super::attempt::{AttemptId, Purpose, Subject};
 use super::share::Share;
-use crate::error::Error;
-use crate::id::{SealEpoch, TenantId};
+use crate::id::TenantId;
 
-/// What was read from the store.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Basis {
-    /// The life of the store.
-    pub incarnation: Incarnation,
-    /// How often the add-on was sealed.
-    pub epoch: SealEpoch,
-    /// Its seal configuration.
-    pub config: SealConfig,
-}
-
-/// What happened.
-#[derive(Debug)]
-pub enum Event {
-    /// The store was read; `None` when the add-on is not initialised.
-    Configured(Option<Box<Basis>>),
-    /// Somebody gave a share to this node.
-    Submitted(Share),
-    /// Another node told of its attempt. No shares: only that this is the attempt now.
-    Heard {
-        /// The other node's attempt.
-        attempt: AttemptId,
-        /// The shares it holds.
-        shares: Vec<Share>,
-    },
-    /// Somebody gave up on the attempt.
-    Reset,
-    /// The attempt's shares were combined, and that will not be tried again.
-    Finished(AttemptId),
-    /// Time has passed.
-    Ticked,
-}
-
-/// What is to be done.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Effect {
-    /// Tell this to whoever asks, and to the other nodes.
-    Progress {
-        /// The attempt now.
-        attempt: AttemptId,
-        /// How many shares it has.
-        given: usize,
-    },
-    /// The share with this index was new here: give it to the other nodes ([`Ceremony::share`]).
-    Replicate {
-        /// The attempt it was given for.
-        attempt: AttemptId,
-        /// The share's index.
-        index: u8,
-    },
-    /// There are enough shares: combine them ([`Ceremony::shares`]), then tell by [`Event::Finished`].
-    Combine(AttemptId),
-    /// Another node has seen a newer seal configuration or epoch: read the store.
-    Reload,
-    /// The event was refused; nothing that was held is lost.
-    Refuse(Refusal),
-}
-
-/// Why an event was refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Refusal {
-    /// There is nothing to give shares for.
-    NotInitialized,
-    /// This is not a share of the current generation.
-    UnknownShare,
-    /// The store says less than it said before: it was rolled back.
-    RolledBack,
-}
+/// The last number of an attempt. Nobody gets there by counting; a peer that says so is not believed, because there
+/// would be no way on from there.
+const MAX_NUMBER: u64 = 1 << 48;
 
 /// One ceremony of one add-on.
 #[derive(Debug)]
@@ -94,6 +42,7 @@ pub struct Ceremony {
     attempt_ttl: Duration,
     basis: Option<Box<Basis>>,
     number: u64,
+    parameters: Option<Parameters>,
     shares: BTreeMap<u8, Share>,
     began: Option<Duration>,
 }
@@ -107,6 +56,7 @@ impl Ceremony {
             attempt_ttl,
             basis: None,
             number: 1,
+            parameters: None,
             shares: BTreeMap::new(),
             began: None,
         }
@@ -120,8 +70,13 @@ impl Ceremony {
         }
         match event {
             Event::Configured(basis) => self.configure(basis, &mut effects),
+            Event::Started(parameters) => self.begin(parameters, now, &mut effects),
             Event::Submitted(share) => self.submit(share, now, &mut effects),
-            Event::Heard { attempt, shares } => self.merge(attempt, shares, now, &mut effects),
+            Event::Heard {
+                attempt,
+                parameters,
+                shares,
+            } => self.merge(attempt, parameters, shares, now, &mut effects),
             Event::Reset => self.next_attempt(&mut effects),
             Event::Finished(attempt) => {
                 if self.attempt() == Some(attempt) {
@@ -147,7 +102,18 @@ impl Ceremony {
             generation: basis.config.generation(),
             epoch: basis.epoch,
             number: self.number,
+            subject: self.subject(),
         })
+    }
+
+    /// What the attempt was begun with; `None` when it was not begun, and always for an unseal.
+    pub fn parameters(&self) -> Option<&Parameters> {
+        self.parameters.as_ref()
+    }
+
+    /// Whether shares are taken now.
+    pub fn is_started(&self) -> bool {
+        self.purpose.is_always_open() || self.parameters.is_some()
     }
 
     /// The shares of the attempt, by index.
@@ -183,11 +149,28 @@ impl Ceremony {
         self.tell(effects);
     }
 
+    fn begin(&mut self, parameters: Parameters, now: Duration, effects: &mut Vec<Effect>) {
+        let refusal = if self.basis.is_none() {
+            Refusal::NotInitialized
+        } else if self.is_started() {
+            Refusal::AlreadyStarted
+        } else {
+            self.parameters = Some(parameters);
+            self.began = Some(now);
+            return self.tell(effects);
+        };
+        effects.push(Effect::Refuse(refusal));
+    }
+
     fn submit(&mut self, share: Share, now: Duration, effects: &mut Vec<Effect>) {
         let (Some(basis), Some(attempt)) = (&self.basis, self.attempt()) else {
             effects.push(Effect::Refuse(Refusal::NotInitialized));
             return;
         };
+        if !self.is_started() {
+            effects.push(Effect::Refuse(Refusal::NotStarted));
+            return;
+        }
         if !basis.config.recognises(&share) {
             effects.push(Effect::Refuse(Refusal::UnknownShare));
             return;
@@ -203,11 +186,13 @@ impl Ceremony {
     fn merge(
         &mut self,
         theirs: AttemptId,
+        parameters: Option<Parameters>,
         shares: Vec<Share>,
         now: Duration,
         effects: &mut Vec<Effect>,
     ) {
-        if theirs.tenant != self.tenant || theirs.purpose != self.purpose {
+        let elsewhere = theirs.tenant != self.tenant || theirs.purpose != self.purpose;
+        if elsewhere || theirs.number > MAX_NUMBER {
             return;
         }
         let Some(ours) = self.attempt() else {
@@ -221,25 +206,55 @@ impl Ceremony {
         match (theirs.epoch, theirs.generation).cmp(&(ours.epoch, ours.generation)) {
             std::cmp::Ordering::Less => return,
             std::cmp::Ordering::Greater => return effects.push(Effect::Reload),
-            std::cmp::Ordering::Equal if theirs.number < ours.number => return,
             std::cmp::Ordering::Equal => {}
         }
-        let mut changed = theirs.number > ours.number;
-        if changed {
-            self.number = theirs.number;
-            self.wipe();
-        }
-        for share in shares {
-            let known = self
-                .basis
-                .as_ref()
-                .is_some_and(|basis| basis.config.recognises(&share));
-            changed |= known && self.keep(share, now);
+        let mut changed = self.follow(&theirs, parameters, now);
+        if self.attempt() == Some(theirs) && self.is_started() {
+            for share in shares {
+                let known = self
+                    .basis
+                    .as_ref()
+                    .is_some_and(|basis| basis.config.recognises(&share));
+                changed |= known && self.keep(share, now);
+            }
         }
         if changed {
             self.tell(effects);
-            self.combine_if_enough(effects);
+            // One node acts on a rekey: the one that was given the last share. All nodes open.
+            if self.purpose.is_always_open() {
+                self.combine_if_enough(effects);
+            }
         }
+    }
+
+    /// Goes over to another node's attempt when that is further than ours; whether it was. Numbers are followed also
+    /// where what an attempt was begun with is not told: the old one is over in any case.
+    fn follow(
+        &mut self,
+        theirs: &AttemptId,
+        parameters: Option<Parameters>,
+        now: Duration,
+    ) -> bool {
+        let told = parameters
+            .filter(|told| !self.purpose.is_always_open() && told.subject() == theirs.subject);
+        let subject = told
+            .as_ref()
+            .map_or_else(Subject::default, Parameters::subject);
+        let position = (theirs.number, subject);
+        if position <= (self.number, self.subject()) {
+            return false;
+        }
+        self.number = theirs.number;
+        self.wipe();
+        self.began = told.is_some().then_some(now);
+        self.parameters = told;
+        true
+    }
+
+    fn subject(&self) -> Subject {
+        self.parameters
+            .as_ref()
+            .map_or_else(Subject::default, Parameters::subject)
     }
 
     /// Adds a share; whether it was new.
@@ -262,13 +277,14 @@ impl Ceremony {
     }
 
     fn next_attempt(&mut self, effects: &mut Vec<Effect>) {
-        self.number = self.number.saturating_add(1);
+        self.number = self.number.saturating_add(1).min(MAX_NUMBER);
         self.wipe();
         self.tell(effects);
     }
 
     fn wipe(&mut self) {
         self.shares.clear();
+        self.parameters = None;
         self.began = None;
     }
 
@@ -279,23 +295,3 @@ impl Ceremony {
         }
     }
 }
-
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::NotInitialized => Self::bad_request("Vault is not initialized"),
-            Refusal::UnknownShare => Self::invalid(
-                "key",
-                "invalid key: this is not one of this add-on's current key shares; the shares given before it still count",
-            ),
-            Refusal::RolledBack => Self::Corrupt(
-                "the store shows an older seal than before; was it rolled back?".into(),
-            ),
-        }
-    }
-}
-
-#[cfg(test)]
-mod properties;
-#[cfg(test)]
-mod tests;

@@ -1,9 +1,64 @@
 //! [`SealStatus`]: what `sys/seal-status` says of the seal. The HTTP layer adds what is the node's (version, storage
 //! type, cluster name).
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::Serialize;
 
-use super::state::Ceremony;
+use super::attempt::{Nonce, Purpose};
+use super::state::{Ceremony, Parameters};
+
+/// What a seal publishes: an immutable picture, renewed after each command.
+#[derive(Clone, Debug)]
+pub(super) struct Published {
+    /// What everybody may see.
+    pub seal: Arc<SealStatus>,
+    /// The ceremonies that are not the unseal.
+    pub others: BTreeMap<Purpose, Progress>,
+}
+
+impl Published {
+    /// What to show of all ceremonies.
+    pub(super) fn of(ceremonies: &BTreeMap<Purpose, Ceremony>, sealed: bool) -> Self {
+        let unseal = ceremonies.get(&Purpose::Unseal);
+        let others = ceremonies
+            .iter()
+            .filter(|(purpose, _)| !purpose.is_always_open())
+            .map(|(purpose, ceremony)| (*purpose, Progress::of(ceremony)));
+        Self {
+            seal: Arc::new(SealStatus::of(unseal, sealed)),
+            others: others.collect(),
+        }
+    }
+}
+
+/// How far a ceremony is that has to be started: rekey, rotate-keys, generate-root.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Progress {
+    /// The attempt that is on its way; `None` when none was started.
+    pub nonce: Option<Nonce>,
+    /// What it was started with.
+    pub parameters: Option<Parameters>,
+    /// How many shares were given.
+    pub given: usize,
+    /// How many are needed: the threshold of the current shares.
+    pub required: u8,
+}
+
+impl Progress {
+    /// What to show of a ceremony's state.
+    fn of(ceremony: &Ceremony) -> Self {
+        let started = ceremony.attempt().filter(|_| ceremony.is_started());
+        let quorum = ceremony.basis().map(|basis| basis.config.quorum());
+        Self {
+            nonce: started.map(|attempt| attempt.nonce()),
+            parameters: ceremony.parameters().cloned(),
+            given: ceremony.shares().len(),
+            required: quorum.map_or(0, |quorum| quorum.threshold()),
+        }
+    }
+}
 
 /// The seal's part of Vault's seal status, with its names on the wire.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -32,10 +87,11 @@ pub struct SealStatus {
 }
 
 impl SealStatus {
-    /// What to show of a ceremony's state.
-    pub(super) fn of(ceremony: &Ceremony, sealed: bool) -> Self {
-        let progress = ceremony.shares().len();
-        let quorum = ceremony.basis().map(|basis| basis.config.quorum());
+    /// What to show of the unseal's ceremony.
+    fn of(unseal: Option<&Ceremony>, sealed: bool) -> Self {
+        let progress = unseal.map_or(0, |ceremony| ceremony.shares().len());
+        let basis = unseal.and_then(Ceremony::basis);
+        let quorum = basis.map(|basis| basis.config.quorum());
         Self {
             seal_type: "shamir",
             initialized: quorum.is_some(),
@@ -43,8 +99,8 @@ impl SealStatus {
             threshold: quorum.map_or(0, |quorum| quorum.threshold()),
             shares: quorum.map_or(0, |quorum| quorum.shares()),
             progress,
-            nonce: ceremony
-                .attempt()
+            nonce: unseal
+                .and_then(Ceremony::attempt)
                 .filter(|_| progress > 0)
                 .map_or_else(String::new, |attempt| attempt.nonce().to_string()),
             migration: false,

@@ -112,6 +112,7 @@ impl Model {
                 let changed = ahead == 2 || self.good.len() != held;
                 let effects = self.step(Event::Heard {
                     attempt: theirs,
+                    parameters: None,
                     shares,
                 });
                 assert_eq!(combines(&effects), changed && self.good.len() >= 3);
@@ -191,7 +192,14 @@ fn heard(messages: &[Message]) -> (Option<AttemptId>, Vec<u8>) {
             ..started(basis).attempt().unwrap()
         };
         let shares = indices.iter().map(|index| copy(&shares[*index])).collect();
-        ceremony.step(Event::Heard { attempt, shares }, NOW);
+        ceremony.step(
+            Event::Heard {
+                attempt,
+                parameters: None,
+                shares,
+            },
+            NOW,
+        );
     }
     let indices = ceremony.shares().map(Share::index).collect();
     (ceremony.attempt(), indices)
@@ -247,7 +255,7 @@ proptest! {
             let mut other = Ceremony::new(tenant(), purpose, TTL);
             other.step(Event::Configured(Some(Box::new(basis.clone()))), NOW);
             let attempt = started(basis).attempt().unwrap();
-            let heard = Event::Heard { attempt, shares: vec![copy(&shares[index])] };
+            let heard = Event::Heard { attempt, parameters: None, shares: vec![copy(&shares[index])] };
             prop_assert_eq!(other.step(heard, NOW), []);
             prop_assert_eq!(other.shares().len(), 0);
         }

@@ -1,7 +1,10 @@
 //! The machine, case by case.
 
 use super::*;
+use crate::id::SealEpoch;
 use crate::rng::OsRandom;
+use crate::seal::attempt::Incarnation;
+use crate::seal::config::SealConfig;
 use crate::seal::keys::RootKey;
 use crate::seal::quorum::Quorum;
 
@@ -209,7 +212,14 @@ fn another_node_s_attempt_is_merged_adopted_or_ignored() {
     let now = ceremony.attempt().unwrap();
     let hear = |ceremony: &mut Ceremony, attempt, indices: &[usize]| {
         let shares = indices.iter().map(|index| copy(&shares[*index])).collect();
-        ceremony.step(Event::Heard { attempt, shares }, NOW)
+        ceremony.step(
+            Event::Heard {
+                attempt,
+                parameters: None,
+                shares,
+            },
+            NOW,
+        )
     };
 
     assert_eq!(
@@ -265,6 +275,7 @@ fn what_another_node_sends_for_something_else_is_ignored() {
         let shares = shares.iter().map(copy).collect();
         let heard = Event::Heard {
             attempt: elsewhere,
+            parameters: None,
             shares,
         };
         assert_eq!(ceremony.step(heard, NOW), []);
@@ -294,7 +305,11 @@ fn another_node_s_newer_epoch_or_generation_means_reading_the_store() {
     for attempt in newer {
         for ceremony in [&mut ceremony, &mut unconfigured] {
             let shares = shares.iter().map(copy).collect();
-            let heard = Event::Heard { attempt, shares };
+            let heard = Event::Heard {
+                attempt,
+                parameters: None,
+                shares,
+            };
             assert_eq!(ceremony.step(heard, NOW), [Effect::Reload]);
             assert_eq!(ceremony.shares().len(), 0);
         }
@@ -308,6 +323,7 @@ fn shares_from_another_node_are_checked_too() {
     let mut ceremony = started(&basis);
     let heard = Event::Heard {
         attempt: ceremony.attempt().unwrap(),
+        parameters: None,
         shares: strangers,
     };
     assert_eq!(ceremony.step(heard, NOW), []);
