@@ -20,7 +20,7 @@ pub struct GoDuration(pub i64);
 
 impl GoDuration {
     /// Whole seconds.
-    pub fn from_seconds(seconds: i64) -> Self {
+    pub const fn from_seconds(seconds: i64) -> Self {
         Self(seconds.saturating_mul(NANOSECONDS_PER_SECOND))
     }
 

@@ -7,13 +7,13 @@
 pub mod envelope;
 pub mod names;
 mod rows;
+mod terms;
 mod view;
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
-use zeroize::Zeroizing;
 
-use self::envelope::RowCipher;
+use self::terms::Terms;
 use crate::error::Error;
 use crate::id::{SealEpoch, TenantId};
 use crate::rng::OsRandom;
@@ -21,6 +21,7 @@ use crate::seal::keyring::Keyring;
 use crate::store::key::{Pseudonym, Scope};
 
 pub use self::rows::Rows;
+pub use self::terms::{MAX_TERMS, TermStatus};
 pub use self::view::View;
 
 /// What a pseudonym stands for; the same text in two domains gives two unrelated pseudonyms.
@@ -48,7 +49,7 @@ pub struct Unsealed {
     tenant: TenantId,
     epoch: SealEpoch,
     epoch_row: Vec<u8>,
-    ciphers: Vec<(u32, RowCipher)>,
+    terms: Terms,
     names: Hmac<Sha256>,
     random: OsRandom,
 }
@@ -64,21 +65,13 @@ impl Unsealed {
         epoch_row: Vec<u8>,
         keyring: &Keyring,
     ) -> Result<Self, Error> {
-        let ciphers: Vec<_> = keyring
-            .terms()
-            .iter()
-            .map(|term| (term.number, RowCipher::new(&term.key())))
-            .collect();
         let names = Hmac::new_from_slice(keyring.name_key().expose())
             .map_err(|_| Error::Bug("the name key has no length".into()))?;
-        if ciphers.is_empty() {
-            return Err(Error::Bug("a keyring without terms".into()));
-        }
         Ok(Self {
             tenant,
             epoch,
             epoch_row,
-            ciphers,
+            terms: Terms::new(keyring)?,
             names,
             random: OsRandom,
         })
@@ -116,26 +109,6 @@ impl Unsealed {
         }
         Pseudonym(pseudonym)
     }
-
-    /// Encrypts under the newest term for the row at `address`.
-    fn seal_row(&self, address: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, Error> {
-        let (term, cipher) = self
-            .ciphers
-            .last()
-            .ok_or_else(|| Error::Bug("a keyring without terms".into()))?;
-        cipher.seal(&self.random, *term, address, plaintext)
-    }
-
-    /// Decrypts a row of any term.
-    fn open_row(&self, address: &[u8], envelope: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let term = envelope::term_of(envelope)?;
-        self.ciphers
-            .iter()
-            .rev()
-            .find(|(number, _)| *number == term)
-            .ok_or_else(|| Error::Corrupt("a row of an unknown term".into()))
-            .and_then(|(_, cipher)| cipher.open(address, envelope))
-    }
 }
 
 impl std::fmt::Debug for Unsealed {
@@ -159,13 +132,13 @@ pub mod testing {
 
     /// A view of the own rows of a fresh add-on.
     pub async fn tenant_view() -> View {
-        let (store, unsealed) = addon().await;
+        let (store, _, unsealed) = addon().await;
         let scope = Scope::Tenant(unsealed.tenant());
         View::new(store, Arc::new(unsealed), scope)
     }
 
-    /// A fresh add-on: its store, and its keys as just opened.
-    pub async fn addon() -> (Arc<dyn Store>, Unsealed) {
+    /// A fresh add-on: its store, its keyring, and its keys as just opened.
+    pub async fn addon() -> (Arc<dyn Store>, Keyring, Unsealed) {
         let tenant = TenantId::generate(&OsRandom);
         let store: Arc<dyn Store> = Arc::new(EmbeddedStore::in_memory().unwrap());
         let keyring = Keyring::generate(&OsRandom, Timestamp(0));
@@ -178,12 +151,18 @@ pub mod testing {
         .await
         .unwrap();
         let unsealed = Unsealed::new(tenant, SealEpoch(1), epoch_row, &keyring).unwrap();
-        (store, unsealed)
+        (store, keyring, unsealed)
+    }
+
+    /// The same add-on, opened with its keyring on another node.
+    pub fn reopened(unsealed: &Unsealed, keyring: &Keyring) -> Unsealed {
+        let epoch_row = unsealed.epoch_row.clone();
+        Unsealed::new(unsealed.tenant, unsealed.epoch, epoch_row, keyring).unwrap()
     }
 
     /// A view of a fresh mount of a fresh add-on.
     pub async fn mount_view() -> View {
-        let (store, unsealed) = addon().await;
+        let (store, _, unsealed) = addon().await;
         let scope = Scope::Mount(unsealed.tenant(), MountId::generate(&OsRandom));
         View::new(store, Arc::new(unsealed), scope)
     }

@@ -18,8 +18,8 @@ const CHUNKED: u8 = 0;
 
 /// The rows of one scope, decrypted and encrypted on the way.
 pub struct Rows<'t> {
-    transaction: &'t mut dyn Transaction,
-    unsealed: &'t Unsealed,
+    pub(super) transaction: &'t mut dyn Transaction,
+    pub(super) unsealed: &'t Unsealed,
     scope: Scope,
     attempt: Attempt,
 }
@@ -83,7 +83,7 @@ impl<'t> Rows<'t> {
             None => Ok(None),
             Some(stored) => {
                 let envelope = self.unchunk(table, parts, stored).await?;
-                self.unsealed.open_row(key.as_bytes(), &envelope).map(Some)
+                self.open(key.as_bytes(), &envelope).await.map(Some)
             }
         }
     }
@@ -193,7 +193,7 @@ impl<'t> Rows<'t> {
         for (key, stored) in self.transaction.range(&range, limit, false).await? {
             let parts = key.parts()?;
             let envelope = self.unchunk(table, &parts, stored).await?;
-            found.push((parts, self.unsealed.open_row(key.as_bytes(), &envelope)?));
+            found.push((parts, self.open(key.as_bytes(), &envelope).await?));
         }
         Ok(found)
     }

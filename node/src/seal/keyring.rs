@@ -1,4 +1,5 @@
-//! The keyring: an add-on's data keys by term, and the keys that never rotate with them.
+//! The keyring: an add-on's data keys by term, and the keys that never rotate with them. What is stored under the root
+//! key has the first terms; those added since are [rows of their own](crate::barrier).
 
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -22,7 +23,7 @@ pub struct Term {
     key: [u8; 32],
 }
 
-/// All keys of an add-on. Stored under the root key, in memory only while unsealed.
+/// The keys of an add-on. Stored under the root key, in memory only while unsealed.
 #[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 pub struct Keyring {
     terms: Vec<Term>,
@@ -30,6 +31,15 @@ pub struct Keyring {
 }
 
 impl Term {
+    /// A term with this key.
+    pub fn new(number: u32, created: Timestamp, key: &Secret<[u8; 32]>) -> Self {
+        Self {
+            number,
+            created,
+            key: *key.expose(),
+        }
+    }
+
     /// The data key.
     pub fn key(&self) -> Secret<[u8; 32]> {
         Secret::new(self.key)
@@ -39,22 +49,10 @@ impl Term {
 impl Keyring {
     /// A keyring with a first term.
     pub fn generate(random: &OsRandom, now: Timestamp) -> Self {
-        let mut keyring = Self {
-            terms: Vec::new(),
+        Self {
+            terms: vec![Term::new(1, now, &Secret::new(random.array()))],
             name_key: random.array(),
-        };
-        keyring.rotate(random, now);
-        keyring
-    }
-
-    /// Adds a term; new rows are written under it from now on.
-    pub fn rotate(&mut self, random: &OsRandom, now: Timestamp) {
-        let number = self.terms.last().map_or(1, |term| term.number + 1);
-        self.terms.push(Term {
-            number,
-            created: now,
-            key: random.array(),
-        });
+        }
     }
 
     /// All terms, oldest first; never empty.
@@ -101,7 +99,9 @@ mod tests {
     #[test]
     fn a_keyring_survives_the_round_trip_in_the_room_set_aside() {
         let mut keyring = Keyring::generate(&OsRandom, Timestamp(i64::MIN));
-        keyring.rotate(&OsRandom, Timestamp(i64::MAX));
+        let key = Secret::new(OsRandom.array());
+        let latest = Term::new(u32::MAX, Timestamp(i64::MAX), &key);
+        keyring.terms.push(latest);
         let bytes = keyring.encode().unwrap();
         assert!(bytes.len() <= 3 * MAX_TERM_BYTES);
         let decoded = Keyring::decode(&bytes).unwrap();

@@ -23,6 +23,7 @@ pub mod keyring;
 mod keys;
 mod limit;
 mod quorum;
+pub mod rotate;
 mod rows;
 mod seal_keys;
 mod shamir;

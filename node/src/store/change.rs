@@ -21,6 +21,8 @@ pub enum Facet {
     TransitKey(MountId, Pseudonym),
     /// One Biscuit was revoked: where it is filed.
     RevokedBiscuit(Pseudonym),
+    /// A data key was added.
+    Terms,
 }
 
 impl Facet {
@@ -45,6 +47,7 @@ impl Facet {
                 record.push(7);
                 record.extend_from_slice(&part.0);
             }
+            Self::Terms => record.push(8),
         }
         record
     }
@@ -75,6 +78,7 @@ impl Facet {
                 let part = rest.first_chunk().ok_or_else(damaged)?;
                 Self::RevokedBiscuit(Pseudonym(*part))
             }
+            (8, 0) => Self::Terms,
             _ => return Err(damaged()),
         };
         Ok((TenantId::from_bytes(*tenant), facet))
@@ -97,6 +101,7 @@ mod tests {
             Facet::Token(pseudonym),
             Facet::TransitKey(MountId::from_bytes([4; 16]), pseudonym),
             Facet::RevokedBiscuit(pseudonym),
+            Facet::Terms,
         ] {
             let record = facet.encode(tenant);
             assert_eq!(Facet::decode(&record).unwrap(), (tenant, facet));

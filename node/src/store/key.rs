@@ -92,6 +92,14 @@ pub enum Table {
     PolicyIndex = 28,
     /// How many policies there are, how long together, and how often they changed.
     PolicyTotals = 29,
+    /// Data keys added since init, by term, each under the one before it.
+    Term = 30,
+    /// How many rows each term encrypted; plaintext counters.
+    TermUse = 31,
+    /// When to add a term unasked.
+    RotationConfig = 32,
+    /// Ceremonies that an operator began, by purpose.
+    Ceremony = 33,
 
     // Of any scope above the store's.
     /// Sibling names under one directory.

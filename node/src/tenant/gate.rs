@@ -101,7 +101,7 @@ mod tests {
 
     #[actix::test]
     async fn closing_leaves_no_key_in_memory() {
-        let (store, unsealed) = addon().await;
+        let (store, _, unsealed) = addon().await;
         let gate = gate(Arc::clone(&store));
         let scope = Scope::Tenant(unsealed.tenant());
         let view = View::new(store, Arc::new(unsealed), scope);

@@ -23,6 +23,8 @@ use crate::clock::{Clock, Timestamp};
 use crate::engines::kv::plain::delete_cubbyhole;
 use crate::error::Error;
 use crate::id::MountId;
+use crate::rng::OsRandom;
+use crate::seal::rotate;
 use crate::store::key::{Part, Pseudonym, Scope, Table};
 
 /// Changes that may wait. Each is a store transaction of about a millisecond, so a full mailbox is a tenth of a second.
@@ -292,10 +294,12 @@ fn forget_cubbyholes(tenant: &OpenTenant, rows: &mut Rows<'_>, tokens: &[Pseudon
     }
 }
 
-/// Removes what is over: ended tokens, and traces of operations that nobody will ask about again.
+/// Removes what is over: ended tokens, and traces of operations that nobody will ask about again. Adds a data key when the
+/// newest has had its time.
 async fn sweep(tenant: &OpenTenant, now: Timestamp) -> Result<(), Error> {
     sweep_tokens(tenant, now, SWEEP_BATCH).await?;
     clear_retired_mounts(tenant, now).await?;
+    rotate::tend(tenant.view(), &OsRandom, now).await?;
     let mounts = tenant.mounts();
     let bound = hour(now).saturating_sub(TRACE_HOURS);
     tenant

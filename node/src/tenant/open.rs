@@ -56,6 +56,7 @@ impl OpenTenant {
             mounts: ArcSwap::from_pointee(Mounts::new([])),
             mounts_stamp: Mutex::default(),
         };
+        open.catch_up_with_terms().await?;
         open.reload_mounts().await?;
         Ok(open)
     }
@@ -153,9 +154,15 @@ impl OpenTenant {
                     mounted.engine.forget(key);
                 }
             }
+            Facet::Terms => self.catch_up_with_terms().await?,
             Facet::AddOn | Facet::Seal | Facet::RevokedBiscuit(_) => {}
         }
         Ok(())
+    }
+
+    /// Learns of data keys that were added, here or on another node, so that they are used from now on.
+    async fn catch_up_with_terms(&self) -> Result<(), Error> {
+        self.view.run(async |rows| rows.catch_up().await).await.map(drop)
     }
 
     fn engine(&self, mount: &Mount) -> Result<Arc<dyn Engine>, Error> {

@@ -2,10 +2,12 @@
 
 mod capabilities;
 pub mod health;
+mod key_status;
 mod mount_view;
 mod mounts;
 mod policies;
 pub mod preflight;
+mod rotate;
 pub mod seal;
 
 use actix_web::http::StatusCode;
@@ -48,6 +50,8 @@ pub async fn route(session: &Session<'_>, path: &str) -> Result<Answer, Error> {
             )
             .await
         }
+        ("key-status", "") => key_status::route(session).await,
+        ("rotate", rest) => rotate::route(session, rest).await,
         ("policy", rest) => policies::legacy(session, rest).await,
         ("capabilities-self", "") => capabilities::of_self(session).await,
         ("capabilities", "") => capabilities::of_token(session).await,
