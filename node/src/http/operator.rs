@@ -44,18 +44,7 @@ impl<'a> AddOnView<'a> {
 /// # Errors
 /// [`Error::Denied`] for everybody but the operator.
 pub async fn route(node: &Node, request: &Request, rest: &str) -> Result<Answer, Error> {
-    let Credential::Biscuit(biscuit) = credential(node, request)? else {
-        return Err(Error::no_token());
-    };
-    if biscuit.identity() != Identity::Operator {
-        return Err(Error::forbidden());
-    }
-    biscuit.authorize(&RequestFacts {
-        tenant: None,
-        operation: plain_operation(request.verb).as_str(),
-        path: &request.path,
-        now: node.clock.now(),
-    })?;
+    authenticate(node, request)?;
     match (rest.trim_end_matches('/'), request.verb) {
         ("", Verb::List) => list(node).await,
         ("", Verb::Write) => create(node, request).await,
@@ -80,6 +69,25 @@ pub async fn route(node: &Node, request: &Request, rest: &str) -> Result<Answer,
             }
         }
     }
+}
+
+/// Makes sure that the operator asks.
+///
+/// # Errors
+/// [`Error::Denied`] for everybody else.
+pub fn authenticate(node: &Node, request: &Request) -> Result<(), Error> {
+    let Credential::Biscuit(biscuit) = credential(node, request)? else {
+        return Err(Error::no_token());
+    };
+    if biscuit.identity() != Identity::Operator {
+        return Err(Error::forbidden());
+    }
+    biscuit.authorize(&RequestFacts {
+        tenant: None,
+        operation: plain_operation(request.verb).as_str(),
+        path: &request.path,
+        now: node.clock.now(),
+    })
 }
 
 async fn list(node: &Node) -> Result<Answer, Error> {
