@@ -84,7 +84,10 @@ pub fn metrics(node: &Node, request: &Request) -> Result<Answer, Error> {
 }
 
 /// Makes sure that the operator asks.
-fn authenticate(node: &Node, request: &Request) -> Result<(), Error> {
+///
+/// # Errors
+/// [`Error::Denied`] for everybody else.
+pub fn authenticate(node: &Node, request: &Request) -> Result<(), Error> {
     let Credential::Biscuit(biscuit) = credential(node, request)? else {
         return Err(Error::no_token());
     };
