@@ -8,7 +8,7 @@
 //! Names never appear in a key: a secret's path, a key's name or a token is a [`Pseudonym`], a keyed hash that only an
 //! unsealed add-on can compute.
 
-use foundationdb_tuple::{Bytes, Element, pack_into, unpack};
+use foundationdb_tuple::{Bytes, Element, Versionstamp, pack_into, unpack};
 
 use super::{Stamp, StoreError};
 use crate::id::{MountId, TenantId};
@@ -172,31 +172,52 @@ impl Key {
 
     /// The key of the change record that is the `index`-th of the commit at `stamp`.
     pub fn change(stamp: Stamp, index: u16) -> Self {
-        let mut key = Self::row(Scope::Node, Table::Change, &[]);
-        pack_into(&(Bytes::from(&stamp.0[..]), u64::from(index)), &mut key.0);
+        let (mut key, stamp_at) = Self::unstamped_change(index);
+        let place = key.0.get_mut(stamp_at..).unwrap_or_default();
+        for (byte, stamped) in place.iter_mut().zip(stamp.0) {
+            *byte = stamped;
+        }
         key
+    }
+
+    /// The key of the `index`-th change record of the commit that writes it: ten bytes, from the place that comes with
+    /// it, are to be replaced by that commit's stamp.
+    pub fn unstamped_change(index: u16) -> (Self, usize) {
+        let mut key = Self::feed_head();
+        // The element's type comes first.
+        let stamp_at = key.0.len() + 1;
+        pack_into(&(Versionstamp::complete([0; 10], index),), &mut key.0);
+        (key, stamp_at)
+    }
+
+    /// The row that tells how far the change feed goes, where the store keeps one.
+    pub fn feed_head() -> Self {
+        Self::row(Scope::Node, Table::Change, &[])
     }
 
     /// All change records after `stamp`.
     pub fn changes_after(stamp: Stamp) -> KeyRange {
-        let all = Self::row(Scope::Node, Table::Change, &[]).0;
-        let mut begin = all.clone();
-        pack_into(&(Bytes::from(&stamp.0[..]),), &mut begin);
-        begin.push(0xff);
+        let mut begin = Self::change(stamp, u16::MAX).0;
+        begin.push(0x00);
         KeyRange {
             begin,
-            end: KeyRange::below(all).end,
+            end: KeyRange::below(Self::feed_head().0).end,
         }
     }
 
     /// All change records before `stamp`.
     pub fn changes_before(stamp: Stamp) -> KeyRange {
-        let all = Self::row(Scope::Node, Table::Change, &[]).0;
-        let mut end = all.clone();
-        pack_into(&(Bytes::from(&stamp.0[..]),), &mut end);
         KeyRange {
-            begin: KeyRange::below(all).begin,
-            end,
+            begin: KeyRange::below(Self::feed_head().0).begin,
+            end: Self::change(stamp, 0).0,
+        }
+    }
+
+    /// The change records of the commit at `stamp`.
+    pub fn changes_of(stamp: Stamp) -> KeyRange {
+        KeyRange {
+            begin: Self::change(stamp, 0).0,
+            end: Self::changes_after(stamp).begin,
         }
     }
 
@@ -206,9 +227,11 @@ impl Key {
     /// [`StoreError::Corrupt`] when this is no such key.
     pub fn change_stamp(&self) -> Result<Stamp, StoreError> {
         match unpack::<Vec<Element<'_>>>(&self.0).as_deref() {
-            Ok([_, _, _, Element::Bytes(stamp), _]) => <[u8; 10]>::try_from(stamp.as_ref())
-                .map(Stamp)
-                .map_err(|_| StoreError::Corrupt("a change record's key".into())),
+            Ok([_, _, _, Element::Versionstamp(stamp)]) => {
+                <[u8; 10]>::try_from(stamp.transaction_version())
+                    .map(Stamp)
+                    .map_err(|_| StoreError::Corrupt("a change record's key".into()))
+            }
             _ => Err(StoreError::Corrupt("a change record's key".into())),
         }
     }
@@ -359,6 +382,10 @@ mod tests {
         assert!(!range.contains(Key::change(first, 300).as_bytes()));
         assert!(range.contains(Key::change(second, 0).as_bytes()));
         assert_eq!(Key::change(second, 3).change_stamp().unwrap(), second);
+        let of_first = Key::changes_of(first);
+        assert!(of_first.contains(Key::change(first, 0).as_bytes()));
+        assert!(of_first.contains(Key::change(first, u16::MAX).as_bytes()));
+        assert!(!of_first.contains(Key::change(second, 0).as_bytes()));
         assert!(Key::changes_before(second).contains(Key::change(first, 300).as_bytes()));
         assert!(!Key::changes_before(second).contains(Key::change(second, 0).as_bytes()));
     }
