@@ -10,6 +10,7 @@ pub(crate) mod feed;
 pub(crate) mod history;
 pub(crate) mod isolation;
 pub(crate) mod limits;
+pub(crate) mod outages;
 pub(crate) mod reading;
 
 use std::sync::Arc;
@@ -20,10 +21,13 @@ use crate::id::TenantId;
 use crate::rng::OsRandom;
 
 /// Makes one test of each promise, for the store that `$open` (a future of the store and of whatever must outlive it)
-/// opens.
+/// opens. An attribute before it, such as `#[ignore]`, goes to each test.
 macro_rules! suite {
-    ($open:expr) => {
-        $crate::store::contract::suite! { @tests $open;
+    (#[$attribute:meta] $open:expr) => {
+        $crate::store::contract::suite! { @all [#[$attribute]] $open }
+    };
+    (@all $attributes:tt $open:expr) => {
+        $crate::store::contract::suite! { @tests $attributes $open;
             reading::a_missing_row_is_none,
             reading::what_was_committed_is_read,
             reading::a_transaction_reads_its_own_writes,
@@ -61,14 +65,19 @@ macro_rules! suite {
             doubt::a_careless_body_is_applied_twice,
         }
     };
-    (@tests $open:expr; $($topic:ident::$name:ident,)*) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                let (store, _kept) = $open.await;
-                $crate::store::contract::$topic::$name($crate::store::contract::Room::new(store)).await;
-            }
-        )*
+    (@tests $attributes:tt $open:expr; $($topic:ident::$name:ident,)*) => {
+        $($crate::store::contract::suite! { @test $attributes $open; $topic $name })*
+    };
+    (@test [$($attributes:tt)*] $open:expr; $topic:ident $name:ident) => {
+        $($attributes)*
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            let (store, _kept) = $open.await;
+            $crate::store::contract::$topic::$name($crate::store::contract::Room::new(store)).await;
+        }
+    };
+    ($open:expr) => {
+        $crate::store::contract::suite! { @all [] $open }
     };
 }
 pub(crate) use suite;

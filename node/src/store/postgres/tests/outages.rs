@@ -1,7 +1,6 @@
 //! Servers that stop, hang and come back, and connections that are all in use.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -10,6 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::server::Server;
 use crate::store::contract::Room;
+use crate::store::contract::outages::{assert_in_doubt, assert_unavailable};
 use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::{Stamp, StoreError};
 
@@ -17,8 +17,6 @@ use crate::store::{Stamp, StoreError};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// What a busy machine may add to it.
 const SLACK: Duration = Duration::from_secs(3);
-/// How long the store may take to find its server again.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn room(server: &Server, change: impl FnOnce(&mut PostgresOptions)) -> Room {
     let mut options = server.options();
@@ -26,42 +24,6 @@ async fn room(server: &Server, change: impl FnOnce(&mut PostgresOptions)) -> Roo
     change(&mut options);
     let store = PostgresStore::open(&options, Duration::from_millis(50));
     Room::new(Arc::new(store.await.unwrap()))
-}
-
-impl Room {
-    async fn try_read(&self, number: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        self.begin().await.get(&self.row(number)).await
-    }
-
-    async fn write_and_count(&self, number: u64) -> Result<Stamp, StoreError> {
-        let mut transaction = self.begin().await;
-        transaction.get(&self.row(number)).await?;
-        transaction.set(&self.row(number), b"acknowledged");
-        transaction.add(&self.row(1_000_000), 1);
-        transaction.commit().await
-    }
-
-    /// Reads a row as soon as the store can again.
-    async fn read_patiently(&self, number: u64) -> Option<Vec<u8>> {
-        let started = Instant::now();
-        loop {
-            match self.try_read(number).await {
-                Ok(value) => return value,
-                Err(StoreError::Unavailable(_) | StoreError::Conflict) => {}
-                Err(error) => panic!("{error}"),
-            }
-            assert!(started.elapsed() < PATIENCE, "the store does not come back");
-            sleep(Duration::from_millis(20)).await;
-        }
-    }
-}
-
-#[track_caller]
-fn assert_unavailable<T: std::fmt::Debug>(outcome: Result<T, StoreError>) {
-    assert!(
-        matches!(outcome, Err(StoreError::Unavailable(_))),
-        "{outcome:?}"
-    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -94,47 +56,17 @@ async fn a_server_is_killed_and_restarted_in_mid_transaction() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_under_load_outlives_a_kill() {
-    const WRITERS: u64 = 8;
     let mut server = Server::start();
     let room = room(&server, |_| ()).await;
-    let done = Arc::new(AtomicBool::new(false));
-    let writers = (0..WRITERS).map(|writer| {
-        let (room, done) = (room.clone(), Arc::clone(&done));
-        tokio::spawn(async move {
-            let mut acknowledged = Vec::new();
-            for number in (writer..).step_by(8) {
-                if done.load(Ordering::SeqCst) {
-                    break;
-                }
-                match room.write_and_count(number).await {
-                    Ok(_) => acknowledged.push(number),
-                    Err(_) => sleep(Duration::from_millis(10)).await,
-                }
-            }
-            acknowledged
-        })
-    });
-    let writers: Vec<_> = writers.collect();
-    for _ in 0..3 {
-        sleep(Duration::from_millis(300)).await;
-        server.kill();
-        server.run();
-        room.read_patiently(0).await;
-    }
-    sleep(Duration::from_millis(300)).await;
-    done.store(true, Ordering::SeqCst);
-    let acknowledged: Vec<u64> = join_all(writers)
-        .await
-        .into_iter()
-        .flat_map(Result::unwrap)
-        .collect();
-    assert!(acknowledged.len() > 50, "{}", acknowledged.len());
-    for number in &acknowledged {
-        let value = room.read(*number).await;
-        assert_eq!(value.as_deref(), Some(&b"acknowledged"[..]), "{number}");
-    }
-    let count = usize::try_from(room.read_counter(1_000_000).await).unwrap();
-    assert!(count >= acknowledged.len());
+    room.loses_nothing(async || {
+        for _ in 0..3 {
+            sleep(Duration::from_millis(300)).await;
+            server.kill();
+            server.run();
+            room.read_patiently(0).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -148,10 +80,7 @@ async fn a_server_that_hangs_is_unavailable_within_the_deadline() {
     server.signal(Signal::STOP);
     let started = Instant::now();
     let outcome = writing.commit().await;
-    assert!(
-        matches!(outcome, Err(StoreError::MaybeCommitted(_))),
-        "{outcome:?}"
-    );
+    assert_in_doubt(&outcome);
     assert!(started.elapsed() < REQUEST_TIMEOUT + SLACK);
     let started = Instant::now();
     let readers = join_all((0..20).map(|_| room.try_read(1))).await;
@@ -179,10 +108,7 @@ async fn a_commit_in_doubt_is_over_before_anything_else_happens() {
     let mut writing = room.begin().await;
     writing.set(&room.row(1), b"after");
     let outcome = writing.commit().await;
-    assert!(
-        matches!(outcome, Err(StoreError::MaybeCommitted(_))),
-        "{outcome:?}"
-    );
+    assert_in_doubt(&outcome);
     assert_unavailable(room.try_read(1).await);
     rustix::process::kill_process(session, Signal::CONT).unwrap();
     let decided = room.read_patiently(1).await;
