@@ -20,5 +20,7 @@ fn main() -> ExitCode {
             random: &OsRandom,
         },
     );
+    // Whatever has used it.
+    conclave::store::foundationdb::stop();
     ExitCode::from(code)
 }

@@ -25,6 +25,7 @@ use crate::node::{Node, NodeParts, NodeSettings};
 use crate::rng::OsRandom;
 use crate::seal::SealSettings;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
+use crate::store::foundationdb::FoundationDbStore;
 use crate::store::observed::{Observed, StoreMetrics};
 use crate::store::postgres::PostgresStore;
 use crate::store::{Store, transact};
@@ -121,6 +122,7 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, Error> {
             };
             Arc::new(EmbeddedStore::open(path, options)?)
         }
+        Storage::FoundationDb(options) => Arc::new(FoundationDbStore::open(options).await?),
         Storage::Postgres(options) => {
             // Twice within the time that a cached grant may be out of date.
             let poll_interval = config.staleness_max / 2;

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 pub use cluster::{ClusterConfig, Host, WireGuard};
 
+use crate::store::foundationdb::FoundationDbOptions;
 use crate::store::postgres::PostgresOptions;
 
 /// The largest configuration file that is read. A real one has a few kilobytes.
@@ -120,6 +121,8 @@ pub enum Storage {
         /// `cache_size`: bytes of rows kept in memory. Default: 134217728 (128 MiB).
         cache_bytes: u64,
     },
+    /// `storage "foundationdb"`: a cluster that several nodes share.
+    FoundationDb(FoundationDbOptions),
     /// `storage "postgres"`: a database that several nodes share.
     Postgres(PostgresOptions),
     /// `storage "inmem"`: memory; a restart loses everything.

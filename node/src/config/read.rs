@@ -10,6 +10,7 @@ use super::{
     Config, ConfigError, DEFAULT_CACHE_BYTES, Listener, ListenerTls, LogFormat, LogLevel,
     OperatorPublicKey, Storage,
 };
+use crate::store::foundationdb::{FoundationDbOptions, FoundationDbTls};
 use crate::store::postgres::{ConnectionUrl, PostgresOptions};
 
 /// The file in the data folder that holds the operator key when the configuration names none.
@@ -21,6 +22,10 @@ const MAX_CACHE_BYTES: u64 = 1024 * 1024 * 1024 * 1024;
 const MIN_CONNECTIONS: u32 = 2;
 /// PostgreSQL runs a process for each connection; a server with room for this many is a large one.
 const MAX_CONNECTIONS: u32 = 1000;
+/// Each key begins with it, and FoundationDB takes keys of 10 kB.
+const MAX_PREFIX_BYTES: usize = 64;
+/// What a request to a shared store needs at least when the network is slow.
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
 /// The smallest body limit that lets a share or a token through.
 const MIN_REQUEST_BYTES: u64 = 1024;
 /// A body is held in memory while it is worked on, so the limit is itself limited.
@@ -149,11 +154,13 @@ fn top_level<'a>(
     )?;
     config.operator_key = top.path("operator_key")?.or(match &config.storage {
         Storage::Embedded { path, .. } => Some(path.join(OPERATOR_KEY_FILE)),
-        Storage::Postgres(_) | Storage::InMemory => None,
+        Storage::FoundationDb(_) | Storage::Postgres(_) | Storage::InMemory => None,
     });
     config.operator_public_key = top.text("operator_public_key")?.map(public_key);
-    if matches!(config.storage, Storage::Postgres(_))
-        && config.operator_key.is_none()
+    if matches!(
+        config.storage,
+        Storage::FoundationDb(_) | Storage::Postgres(_)
+    ) && config.operator_key.is_none()
         && config.operator_public_key.is_none()
     {
         let message = "is missing; nodes that share a store share the operator's key";
@@ -234,14 +241,52 @@ fn storage(place: String, block: &Block) -> Result<Storage, ConfigError> {
                 .bytes("cache_size", MIN_CACHE_BYTES, MAX_CACHE_BYTES)?
                 .unwrap_or(DEFAULT_CACHE_BYTES),
         },
+        "foundationdb" => Storage::FoundationDb(foundationdb(&mut section)?),
         "postgres" => Storage::Postgres(postgres(&mut section)?),
         "inmem" => Storage::InMemory,
         _ => {
-            return Err(section.refuse("unknown storage; there are embedded, postgres and inmem"));
+            return Err(section
+                .refuse("unknown storage; there are embedded, foundationdb, postgres and inmem"));
         }
     };
     section.finish()?;
     Ok(storage)
+}
+
+fn foundationdb(section: &mut Section) -> Result<FoundationDbOptions, ConfigError> {
+    let mut options = FoundationDbOptions::default();
+    set(&mut options.cluster_file, section.path("cluster_file")?);
+    set(&mut options.library_path, section.path("library_path")?);
+    let rule = format!("must be text of 1 to {MAX_PREFIX_BYTES} bytes");
+    let prefix = section.word("tenant_prefix", &rule, |text| {
+        let fits = !text.is_empty() && text.len() <= MAX_PREFIX_BYTES;
+        fits.then(|| text.to_owned())
+    })?;
+    set(&mut options.tenant_prefix, prefix);
+    let certificate_file = section.path("tls_cert_file")?;
+    let key_file = section.path("tls_key_file")?;
+    let ca_file = section.path("tls_ca_file")?;
+    let verify_peers = section.text("tls_verify_peers")?;
+    options.tls = match (certificate_file, key_file) {
+        (Some(certificate_file), Some(key_file)) => Some(FoundationDbTls {
+            certificate_file,
+            key_file,
+            ca_file,
+            verify_peers,
+        }),
+        (Some(_), None) => return Err(section.wrong("tls_key_file", "is missing")),
+        (None, Some(_)) => return Err(section.wrong("tls_cert_file", "is missing")),
+        (None, None) if ca_file.is_some() || verify_peers.is_some() => {
+            let message = "is missing; FoundationDB wants to see a certificate as well";
+            return Err(section.wrong("tls_cert_file", message));
+        }
+        (None, None) => None,
+    };
+    set(
+        &mut options.request_timeout,
+        section.duration("request_timeout", SHORTEST_TIMEOUT, MINUTE)?,
+    );
+    Ok(options)
 }
 
 fn postgres(section: &mut Section) -> Result<PostgresOptions, ConfigError> {
@@ -257,14 +302,13 @@ fn postgres(section: &mut Section) -> Result<PostgresOptions, ConfigError> {
         &mut options.max_connections,
         section.count("max_connections", MIN_CONNECTIONS, MAX_CONNECTIONS)?,
     );
-    let shortest = Duration::from_millis(100);
     set(
         &mut options.connect_timeout,
-        section.duration("connect_timeout", shortest, MINUTE)?,
+        section.duration("connect_timeout", SHORTEST_TIMEOUT, MINUTE)?,
     );
     set(
         &mut options.request_timeout,
-        section.duration("request_timeout", shortest, MINUTE)?,
+        section.duration("request_timeout", SHORTEST_TIMEOUT, MINUTE)?,
     );
     Ok(options)
 }

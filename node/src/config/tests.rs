@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::store::foundationdb::FoundationDbTls;
 use crate::store::postgres::ConnectionUrl;
 
 const SMALLEST: &str = r#"
@@ -149,6 +150,89 @@ fn a_shared_store_is_read_with_its_defaults_and_without_its_password_in_sight() 
 }
 
 #[test]
+fn the_store_in_foundationdb_is_read_with_its_defaults_and_refused_by_name() {
+    let with = |line: &str| {
+        let listener = "listener \"tcp\" {\n  tls_disable = true\n}";
+        format!(
+            "operator_public_key = \"key\"\nstorage \"foundationdb\" {{\n{line}\n}}\n{listener}\n"
+        )
+    };
+    let expected = FoundationDbOptions {
+        cluster_file: "/etc/foundationdb/fdb.cluster".into(),
+        library_path: "libfdb_c.so".into(),
+        tenant_prefix: "conclave".into(),
+        tls: None,
+        request_timeout: Duration::from_secs(5),
+    };
+    assert_eq!(
+        parse(&with("")).unwrap().storage,
+        Storage::FoundationDb(expected)
+    );
+    let all = "cluster_file = \"fdb.cluster\"\n library_path = \"lib/libfdb_c.so\"\n
+        tenant_prefix = \"kms\"\n request_timeout = \"300ms\"\n tls_cert_file = \"node.pem\"\n
+        tls_key_file = \"node.key\"\n tls_ca_file = \"ca.pem\"\n tls_verify_peers = \"Check.Valid=1\"";
+    let expected = FoundationDbOptions {
+        cluster_file: "fdb.cluster".into(),
+        library_path: "lib/libfdb_c.so".into(),
+        tenant_prefix: "kms".into(),
+        tls: Some(FoundationDbTls {
+            certificate_file: "node.pem".into(),
+            key_file: "node.key".into(),
+            ca_file: Some("ca.pem".into()),
+            verify_peers: Some("Check.Valid=1".into()),
+        }),
+        request_timeout: Duration::from_millis(300),
+    };
+    assert_eq!(
+        parse(&with(all)).unwrap().storage,
+        Storage::FoundationDb(expected)
+    );
+    for (line, expected) in [
+        (
+            "cluster = \"x\"",
+            "cluster: unknown key; the keys here are cluster_file,",
+        ),
+        (
+            "cluster_file = \"\"",
+            "cluster_file: must be a string that is not empty",
+        ),
+        ("library_path = 7", "library_path: must be a string"),
+        (
+            "tenant_prefix = \"\"",
+            "tenant_prefix: must be text of 1 to 64 bytes",
+        ),
+        (
+            &format!("tenant_prefix = \"{}\"", "x".repeat(65)),
+            "tenant_prefix: must be text of 1 to 64 bytes",
+        ),
+        ("tls_cert_file = \"a\"", "tls_key_file: is missing"),
+        ("tls_key_file = \"a\"", "tls_cert_file: is missing"),
+        (
+            "tls_ca_file = \"a\"",
+            "tls_cert_file: is missing; FoundationDB wants",
+        ),
+        (
+            "tls_verify_peers = \"Check.Valid=1\"",
+            "tls_cert_file: is missing; FoundationDB wants",
+        ),
+        (
+            "request_timeout = \"90ms\"",
+            "request_timeout: must be a duration",
+        ),
+        (
+            "request_timeout = \"2m\"",
+            "request_timeout: must be a duration",
+        ),
+    ] {
+        let refusal = refusal(&with(line));
+        let expected = format!("node.hcl: storage \"foundationdb\": {expected}");
+        assert!(refusal.starts_with(&expected), "{line}\n  {refusal}");
+    }
+    let keyless = with("").replace("operator_public_key = \"key\"", "");
+    assert!(refusal(&keyless).contains("operator_public_key: is missing"));
+}
+
+#[test]
 fn seal_routes_are_open_only_while_every_listener_is_on_loopback() {
     let public = SMALLEST.replace("127.0.0.1", "0.0.0.0");
     assert!(!parse(&public).unwrap().unauthenticated_seal_routes);
@@ -246,7 +330,7 @@ fn a_wrong_line_is_refused_with_its_place_and_key() {
         ),
         (
             SMALLEST.replace("embedded", "raft"),
-            "node.hcl: storage \"raft\": unknown storage; there are embedded, postgres and inmem",
+            "node.hcl: storage \"raft\": unknown storage; there are embedded, foundationdb, postgres and inmem",
         ),
         (
             SMALLEST.replace("\"tcp\"", "\"unix\""),

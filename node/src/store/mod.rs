@@ -10,6 +10,7 @@ pub mod change;
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod embedded;
+pub mod foundationdb;
 pub mod key;
 pub mod observed;
 mod overlay;

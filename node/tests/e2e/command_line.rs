@@ -35,7 +35,7 @@ fn a_wrong_configuration_stops_the_start_with_one_line() {
         (misspelt.as_str(), "node.hcl: clustre_name: unknown key"),
         (
             "storage \"raft\" {}",
-            "node.hcl: storage \"raft\": unknown storage; there are embedded, postgres and inmem",
+            "node.hcl: storage \"raft\": unknown storage; there are embedded, foundationdb, postgres and inmem",
         ),
         ("storage {", "node.hcl:1:"),
         (no_tls.as_str(), "none.pem"),
