@@ -5,6 +5,7 @@
 
 mod actor;
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod barrier;
 pub mod cli;

@@ -1,10 +1,12 @@
 //! The composition root: every actor and trait object of a running node is made here, and taken down here.
 
+mod audit;
 mod cluster;
 mod dev;
 mod logging;
 mod operator;
 mod shutdown;
+mod telemetry;
 mod tls;
 pub mod tunnel;
 
@@ -22,7 +24,8 @@ use crate::config::{self, Config, Listener, Storage};
 use crate::error::Error;
 use crate::http::{Endpoint, serve as serve_request};
 use crate::membership::{About, Membership};
-use crate::node::{Node, NodeParts, NodeSettings};
+use crate::metrics::NodeMetrics;
+use crate::node::{Node, NodeParts, NodeSettings, Observers};
 use crate::rng::OsRandom;
 use crate::seal::SealSettings;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
@@ -66,6 +69,7 @@ pub fn serve(config: &Config, source: Option<config::Source>, mode: Mode) -> Res
 
 async fn run(config: &Config, source: Option<config::Source>, mode: Mode) -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let metrics = Arc::new(NodeMetrics::new(clock.now())?);
     // The way to the store may lead through the tunnels.
     let tunnels = match &config.cluster {
         Some(cluster) => Some(cluster::open_tunnels(cluster).await?),
@@ -96,16 +100,25 @@ async fn run(config: &Config, source: Option<config::Source>, mode: Mode) -> Res
         }
         _ => None,
     };
+    let audit = audit::open(config, &random)?;
+    audit.metrics().register(metrics.registry())?;
+    let observers = Observers {
+        audit,
+        metrics,
+        store: store_metrics,
+    };
     let biscuits = Biscuits::new(operator);
-    let store = (store, store_metrics);
-    let node = Arc::new(build(config, store, clock, biscuits, membership).await?);
+    let node = Arc::new(build(config, store, clock, biscuits, membership, observers).await?);
     if let Mode::Dev { root_token } = mode {
         dev::open(&node, root_token).await?;
     }
-    let mut servers = Vec::with_capacity(config.listeners.len());
+    let mut servers = Vec::with_capacity(config.listeners.len() + 1);
     for listener in &config.listeners {
         servers.push(listen(&node, listener)?);
         tracing::info!(url = listener.url(), "listening");
+    }
+    if let Some(settings) = &config.telemetry {
+        servers.push(telemetry::listen(&node, settings)?);
     }
     shutdown::serve_until_told(&node, servers).await
 }
@@ -135,10 +148,11 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, Error> {
 /// Starts the actors and joins the parts of a node.
 async fn build(
     config: &Config,
-    (store, store_metrics): (Arc<dyn Store>, Arc<StoreMetrics>),
+    store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     biscuits: Biscuits,
     membership: Option<Membership>,
+    observers: Observers,
 ) -> Result<Node, Error> {
     let keepers = Arbiter::new().handle();
     let seconds = |ttl: Duration| i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
@@ -178,13 +192,13 @@ async fn build(
     };
     Ok(Node::new(NodeParts {
         store,
-        store_metrics,
         clock,
         tenants,
         biscuits,
         feed,
         freshness,
         membership,
+        observers,
         settings,
     }))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hcl::{Block, Body};
 
+use super::operations::Operations;
 use super::section::Section;
 use super::{
     Config, ConfigError, DEFAULT_CACHE_BYTES, Listener, ListenerTls, LogFormat, LogLevel,
@@ -59,6 +60,7 @@ pub(super) fn config<'a>(
     let mut storage = None;
     let mut listeners = Vec::new();
     let (mut cluster, mut wireguard) = (None, None);
+    let mut operations = Operations::default();
     for block in body.blocks() {
         let place = format!("{name}: {}", heading(block));
         match block.identifier() {
@@ -81,10 +83,11 @@ pub(super) fn config<'a>(
                 return Err(ConfigError::new(place, "there can be only one wireguard"));
             }
             "wireguard" => wireguard = Some(super::cluster::wireguard(place, block)?),
+            "audit" | "telemetry" => operations.read(place, block)?,
             _ => {
                 return Err(ConfigError::new(
                     place,
-                    "unknown block; there are storage, listener, cluster and wireguard",
+                    "unknown block; there are storage, listener, cluster, wireguard, audit and telemetry",
                 ));
             }
         }
@@ -104,6 +107,8 @@ pub(super) fn config<'a>(
     let mut config = top_level(name, &body, environment, storage, listeners)?;
     config.cluster = super::cluster::join(name, cluster, wireguard)?;
     shared_store(name, &config)?;
+    config.audit = operations.audit;
+    config.telemetry = operations.telemetry;
     Ok(config)
 }
 
@@ -174,6 +179,7 @@ fn top_level<'a>(
     config.unauthenticated_seal_routes = top
         .flag("unauthenticated_seal_routes")?
         .unwrap_or_else(|| config.is_loopback_only());
+    set(&mut config.disable_mlock, top.flag("disable_mlock")?);
     lengths_of_time(&mut top, &mut config)?;
     logging(&mut top, &mut config)?;
     top.finish()?;
@@ -327,23 +333,7 @@ fn listener(place: String, block: &Block) -> Result<Listener, ConfigError> {
             text.parse::<SocketAddr>().ok()
         })?,
     );
-    let plain = section.flag("tls_disable")?.unwrap_or(false);
-    let certificate_file = section.path("tls_cert_file")?;
-    let key_file = section.path("tls_key_file")?;
-    listener.tls = match (plain, certificate_file, key_file) {
-        (true, None, None) => None,
-        (true, _, _) => {
-            return Err(section.wrong("tls_disable", "contradicts tls_cert_file and tls_key_file"));
-        }
-        (false, Some(certificate_file), Some(key_file)) => Some(ListenerTls {
-            certificate_file,
-            key_file,
-        }),
-        (false, None, _) => {
-            return Err(section.wrong("tls_cert_file", "is missing; or set tls_disable = true"));
-        }
-        (false, Some(_), None) => return Err(section.wrong("tls_key_file", "is missing")),
-    };
+    listener.tls = tls(&mut section, false)?;
     set(
         &mut listener.max_request_bytes,
         section.bytes("max_request_size", MIN_REQUEST_BYTES, MAX_REQUEST_BYTES)?,
@@ -354,6 +344,31 @@ fn listener(place: String, block: &Block) -> Result<Listener, ConfigError> {
     );
     section.finish()?;
     Ok(listener)
+}
+
+/// The certificate, or none where that is said, or where nothing is said and `may_be_plain`.
+pub(super) fn tls(
+    section: &mut Section,
+    may_be_plain: bool,
+) -> Result<Option<ListenerTls>, ConfigError> {
+    let plain = section.flag("tls_disable")?.unwrap_or(false);
+    let certificate_file = section.path("tls_cert_file")?;
+    let key_file = section.path("tls_key_file")?;
+    match (plain, certificate_file, key_file) {
+        (true, None, None) => Ok(None),
+        (true, _, _) => {
+            Err(section.wrong("tls_disable", "contradicts tls_cert_file and tls_key_file"))
+        }
+        (false, Some(certificate_file), Some(key_file)) => Ok(Some(ListenerTls {
+            certificate_file,
+            key_file,
+        })),
+        (false, None, None) if may_be_plain => Ok(None),
+        (false, None, _) => {
+            Err(section.wrong("tls_cert_file", "is missing; or set tls_disable = true"))
+        }
+        (false, Some(_), None) => Err(section.wrong("tls_key_file", "is missing")),
+    }
 }
 
 /// Replaces a default by what was given, if anything was.

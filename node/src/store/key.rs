@@ -100,6 +100,8 @@ pub enum Table {
     RotationConfig = 32,
     /// Ceremonies that an operator began, by purpose.
     Ceremony = 33,
+    /// The key of the hashes in the audit log.
+    AuditSalt = 40,
 
     // Of any scope above the store's.
     /// Sibling names under one directory.

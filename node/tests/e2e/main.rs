@@ -8,6 +8,8 @@ mod add_ons;
 #[cfg(test)]
 mod attenuation;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod command_line;

@@ -1,5 +1,6 @@
 //! `sys/`: the add-on's own affairs.
 
+mod audit;
 mod capabilities;
 pub mod health;
 mod key_status;
@@ -40,6 +41,8 @@ pub async fn route(session: &Session<'_>, path: &str) -> Result<Answer, Error> {
         }
         ("internal", "ui/resultant-acl") => preflight::resultant_acl(session).await,
         ("metrics", "") => metrics(session).await,
+        ("audit", rest) => audit::route(session, rest).await,
+        ("audit-hash", rest) => audit::hash(session, rest).await,
         ("auth", "") => mounts::list_auth(session).await,
         ("mounts", "") => mounts::list(session).await,
         ("mounts", rest) => mounts::route(session, rest).await,
