@@ -6,6 +6,7 @@ mod logging;
 mod operator;
 mod shutdown;
 mod tls;
+pub mod tunnel;
 
 use std::sync::Arc;
 use std::time::Duration;

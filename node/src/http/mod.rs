@@ -5,6 +5,7 @@
 //! [`error`] only.
 
 pub mod body;
+mod cluster;
 mod engines;
 mod error;
 mod operator;
@@ -158,7 +159,8 @@ fn is_bare(request: &Request) -> bool {
     match request.path.as_str() {
         "sys/seal-status" | "sys/leader" | "sys/init" | "sys/unseal" | "sys/seal" => true,
         "sys/internal/ui/mounts" => request.token.is_none(),
-        path => path.starts_with("conclave/addons") || path == "conclave/metrics",
+        "conclave/metrics" | "conclave/cluster" => true,
+        path => path.starts_with("conclave/addons"),
     }
 }
 
@@ -173,6 +175,7 @@ async fn bare(node: &Node, request: &Request) -> Result<Answer, Error> {
         ("sys/seal", Verb::Write) => sys::seal::seal(node, request).await,
         ("sys/internal/ui/mounts", Verb::Read) => sys::preflight::visible_to_all(node, request),
         ("conclave/metrics", Verb::Read) => operator::metrics(node, request),
+        ("conclave/cluster", _) => cluster::status(node, request),
         (path, _) => match path.strip_prefix("conclave/addons") {
             Some(rest) => operator::route(node, request, rest).await,
             None => no_such_verb(),

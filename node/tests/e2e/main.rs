@@ -10,6 +10,10 @@ mod attenuation;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod cluster_nodes;
+#[cfg(test)]
+mod cluster_tunnels;
+#[cfg(test)]
 mod command_line;
 #[cfg(test)]
 mod compatibility;
