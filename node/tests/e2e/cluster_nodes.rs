@@ -1,5 +1,7 @@
 //! Nodes that know each other: real processes as `conclave cluster init` made them, over loopback.
 
+use std::net::UdpSocket;
+
 use rustix::process::Signal;
 
 use super::support::members::{Members, until};
@@ -57,6 +59,8 @@ fn cluster_nodes_find_each_other_and_notice_who_dies_and_comes_back() {
     assert!(table.contains("3 of 3 nodes up, as n1 sees it"), "{table}");
     assert!(table.contains("s ago"), "{table}");
 
+    nonsense_is_dropped_and_counted(&members);
+
     members.kill(3);
     members.until_up_at(1, &["n1", "n2"]);
     members.until_up_at(2, &["n1", "n2"]);
@@ -73,6 +77,23 @@ fn cluster_nodes_find_each_other_and_notice_who_dies_and_comes_back() {
     assert!(lost >= 1.0);
     members.stop(2);
     members.until_up_at(1, &["n1", "n3"]);
+}
+
+/// Throws datagrams at a node's tunnel that no peer would send.
+fn nonsense_is_dropped_and_counted(members: &Members) {
+    let series = r#"conclave_wireguard_dropped_total{reason="malformed"}"#;
+    let before = sample(&metrics(members, 1), series);
+    let status = members.status(2);
+    let endpoint = status["tunnels"][0]["endpoint"].as_str().expect("a place");
+    let stranger = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let datagrams = [vec![], vec![1], vec![0xff; 148], vec![0; 65_507]];
+    for datagram in &datagrams {
+        stranger.send_to(datagram, endpoint).expect("sent");
+    }
+    until("they are counted", || {
+        sample(&metrics(members, 1), series) >= before + datagrams.len() as f64
+    });
+    assert_eq!(members.up_at(1), ["n1", "n2", "n3"]);
 }
 
 #[test]
