@@ -79,7 +79,7 @@ pub async fn route(node: &Node, request: &Request, rest: &str) -> Result<Answer,
 /// [`Error::Denied`] for everybody but the operator.
 pub fn metrics(node: &Node, request: &Request) -> Result<Answer, Error> {
     authenticate(node, request)?;
-    let text = node.store_metrics.text()?;
+    let text = node.store_metrics.text()? + &super::cluster::metrics(node)?;
     Ok(Answer::Text(StatusCode::OK, text))
 }
 

@@ -1,5 +1,7 @@
 //! Nodes that know each other: real processes as `conclave cluster init` made them, over loopback.
 
+use std::net::UdpSocket;
+
 use rustix::process::Signal;
 
 use super::support::members::{Members, until};
@@ -9,7 +11,9 @@ const OTHER_CLUSTER: &str = "00000000-0000-4000-8000-000000000000";
 
 /// A configuration without one of its `node "name" {}` blocks.
 fn without_node(text: &str, name: &str) -> String {
-    let start = text.find(&format!("\n  node \"{name}\" {{")).expect("the node");
+    let start = text
+        .find(&format!("\n  node \"{name}\" {{"))
+        .expect("the node");
     let end = start + text[start..].find("\n  }").expect("its end") + "\n  }".len();
     format!("{}{}", &text[..start], &text[end..])
 }
@@ -46,11 +50,16 @@ fn cluster_nodes_find_each_other_and_notice_who_dies_and_comes_back() {
     let tunnels = members.ask(1, &["wg", "show", "--json"]).expect(0).output;
     let tunnels: serde_json::Value = serde_json::from_str(&tunnels).expect("JSON");
     let tunnel = &tunnels["tunnels"][0];
-    assert_eq!((&tunnel["peer"], &tunnel["up"]), (&"n2".into(), &true.into()));
+    assert_eq!(
+        (&tunnel["peer"], &tunnel["up"]),
+        (&"n2".into(), &true.into())
+    );
     assert!(tunnel["handshake_age_s"].is_u64() && tunnel["received_bytes"].as_u64() > Some(0));
     let table = members.ask(1, &["cluster", "status"]).expect(0).output;
     assert!(table.contains("3 of 3 nodes up, as n1 sees it"), "{table}");
     assert!(table.contains("s ago"), "{table}");
+
+    nonsense_is_dropped_and_counted(&members);
 
     members.kill(3);
     members.until_up_at(1, &["n1", "n2"]);
@@ -61,10 +70,30 @@ fn cluster_nodes_find_each_other_and_notice_who_dies_and_comes_back() {
     members.run(3);
     members.until_up_at(1, &all);
     members.until_up_at(3, &all);
-    let lost = sample(&metrics(&members, 1), r#"conclave_cluster_events_total{event="peer_lost"}"#);
+    let lost = sample(
+        &metrics(&members, 1),
+        r#"conclave_cluster_events_total{event="peer_lost"}"#,
+    );
     assert!(lost >= 1.0);
     members.stop(2);
     members.until_up_at(1, &["n1", "n3"]);
+}
+
+/// Throws datagrams at a node's tunnel that no peer would send.
+fn nonsense_is_dropped_and_counted(members: &Members) {
+    let series = r#"conclave_wireguard_dropped_total{reason="malformed"}"#;
+    let before = sample(&metrics(members, 1), series);
+    let status = members.status(2);
+    let endpoint = status["tunnels"][0]["endpoint"].as_str().expect("a place");
+    let stranger = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let datagrams = [vec![], vec![1], vec![0xff; 148], vec![0; 65_507]];
+    for datagram in &datagrams {
+        stranger.send_to(datagram, endpoint).expect("sent");
+    }
+    until("they are counted", || {
+        sample(&metrics(members, 1), series) >= before + datagrams.len() as f64
+    });
+    assert_eq!(members.up_at(1), ["n1", "n2", "n3"]);
 }
 
 #[test]
@@ -92,12 +121,20 @@ fn cluster_rosters_are_read_again_on_hangup_and_strangers_are_refused() {
     for (from, to, complaint) in [
         (id, OTHER_CLUSTER, "running node can change neither"),
         (id, "7", "cluster_id: must be a UUID"),
-        ("private_key_file = \"wireguard.key\"", "private_key_file = \"none.key\"", "none.key: cannot be opened"),
+        (
+            "private_key_file = \"wireguard.key\"",
+            "private_key_file = \"none.key\"",
+            "none.key: cannot be opened",
+        ),
     ] {
         members.edit(1, |_| whole.replace(from, to));
         members.signal(1, Signal::HUP);
         members.until_logged(1, complaint);
-        assert!(members.log(1).contains("the old list of nodes stays in use"));
+        assert!(
+            members
+                .log(1)
+                .contains("the old list of nodes stays in use")
+        );
         assert_eq!(members.up_at(1), ["n1"]);
     }
 
@@ -120,7 +157,9 @@ fn cluster_nodes_of_another_cluster_are_refused() {
     members.until_logged(1, "the node is configured for another cluster");
     members.until_logged(2, "the node is configured for another cluster");
     // The tunnel is there, so their keys are good; all the same neither takes the other for alive.
-    until("there is a tunnel", || members.status(1)["tunnels"][0]["up"] == true);
+    until("there is a tunnel", || {
+        members.status(1)["tunnels"][0]["up"] == true
+    });
     assert_eq!(members.up_at(1), ["n1"]);
     let dropped = r#"conclave_cluster_dropped_total{reason="other_cluster"}"#;
     assert!(sample(&metrics(&members, 1), dropped) > 0.0);
@@ -136,12 +175,22 @@ fn cluster_keys_are_refused_when_others_may_read_them_or_they_are_somebody_elses
         members.conclave(&["server", "--config", file.to_str().expect("text")])
     };
     // Relative names are those of another folder here, so none is found.
-    assert!(start().expect(1).errors.contains("wireguard.key: cannot be opened"));
+    assert!(
+        start()
+            .expect(1)
+            .errors
+            .contains("wireguard.key: cannot be opened")
+    );
     let absolute = format!("\"{}\"", key.display());
     members.edit(1, |text| text.replace("\"wireguard.key\"", &absolute));
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).expect("set");
     assert!(start().expect(1).errors.contains("run chmod 600 on it"));
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).expect("set");
     std::fs::copy(members.node_folder(2).join("wireguard.key"), &key).expect("copied");
-    assert!(start().expect(1).errors.contains("is not the key of node n1"));
+    assert!(
+        start()
+            .expect(1)
+            .errors
+            .contains("is not the key of node n1")
+    );
 }

@@ -12,6 +12,10 @@ mod audit;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod cluster_nodes;
+#[cfg(test)]
+mod cluster_tunnels;
+#[cfg(test)]
 mod command_line;
 #[cfg(test)]
 mod compatibility;

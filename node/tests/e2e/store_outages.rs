@@ -55,7 +55,8 @@ fn is_out(opened: &OpenedCluster) {
     std::thread::sleep(STALENESS_MAX);
     std::thread::scope(|scope| {
         let reads = (0..10).map(|_| scope.spawn(|| timed(|| read(opened, "kept"))));
-        let writes = (0..5).map(|number| scope.spawn(move || timed(|| write(opened, "kept", number))));
+        let writes =
+            (0..5).map(|number| scope.spawn(move || timed(|| write(opened, "kept", number))));
         let warm = (0..5).map(|_| scope.spawn(|| timed(|| encrypt(opened))));
         let asked: Vec<_> = reads.chain(warm).collect();
         let asked: Vec<_> = asked.into_iter().chain(writes).collect();

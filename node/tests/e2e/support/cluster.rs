@@ -3,21 +3,17 @@
 //! The store is a PostgreSQL server of the cluster's own, or whatever else implements [`SharedStore`].
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 
-use conclave::auth::biscuit::{OperatorKey, mint_operator_token};
-use conclave::clock::{Clock, SystemClock};
+use conclave::auth::biscuit::OperatorKey;
 use conclave::rng::OsRandom;
 
 use super::http::Request;
 use super::node::{AddOn, TestNode};
 use super::postgres::Server;
-
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// A database that nodes can share.
 pub trait SharedStore: Send + Sync {
@@ -122,11 +118,9 @@ impl Cluster {
 
     /// What the nodes' own metrics say, as only the operator may ask.
     pub fn metrics(&self, node: &TestNode) -> String {
-        let key = OperatorKey::load(&self.operator_key()).expect("a key");
-        let token = mint_operator_token(&key, &OsRandom, MINUTE, SystemClock.now());
-        let token = token.expect("a token");
+        let token = super::operator_token(&self.operator_key());
         let request = node.request("GET", "conclave/metrics");
-        request.token(token.expose()).send().expect(200).body
+        request.token(&token).send().expect(200).body
     }
 
     /// Initialises the default add-on with 3 shares, 2 needed, and unseals it on every node.

@@ -60,8 +60,16 @@ impl Members {
             members.server.folder.display()
         );
         let arguments = [
-            "cluster", "init", "--dir", "made", "--nodes", &count, "--base-port", &port,
-            "--store-url", &store,
+            "cluster",
+            "init",
+            "--dir",
+            "made",
+            "--nodes",
+            &count,
+            "--base-port",
+            &port,
+            "--store-url",
+            &store,
         ];
         members.conclave(&arguments).expect(0);
         for number in 1..=nodes {
@@ -180,7 +188,12 @@ impl Members {
     /// `conclave <arguments>` as the operator, at a node.
     pub fn ask(&self, number: usize, arguments: &[&str]) -> Outcome {
         let config = format!("made/n{number}/node.hcl");
-        let target = ["--config", &config, "--operator-key", "made/operator/operator.key"];
+        let target = [
+            "--config",
+            &config,
+            "--operator-key",
+            "made/operator/operator.key",
+        ];
         self.conclave(&[arguments, &target].concat())
     }
 

@@ -27,7 +27,7 @@ pub(in crate::cli) struct Arguments {
     #[arg(long)]
     nodes: Option<usize>,
     /// Where to put the folders; must not exist yet.
-    #[arg(long, default_value = "cluster")]
+    #[arg(long, default_value = "nodes")]
     dir: PathBuf,
     /// A node and the address by which clients and other nodes reach it, as NAME=HOST; once for each node. Without any,
     /// all nodes are on this machine's loopback address.
