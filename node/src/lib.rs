@@ -26,3 +26,4 @@ pub mod seal;
 pub mod secret;
 pub mod store;
 pub mod tenant;
+pub mod wiping;

@@ -4,6 +4,7 @@ mod audit;
 mod cluster;
 mod dev;
 mod logging;
+mod memory;
 mod operator;
 mod shutdown;
 mod telemetry;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Arbiter;
-use actix_web::web::{self, Data};
+use actix_web::dev::fn_service;
 use actix_web::{App, HttpServer};
 
 use crate::auth::biscuit::Biscuits;
@@ -63,7 +64,7 @@ pub enum Mode {
 /// [`Error::Invalid`] for settings that do not work out on this machine, and what the store says at start.
 pub fn serve(config: &Config, source: Option<config::Source>, mode: Mode) -> Result<(), Error> {
     logging::start(config);
-    protect_memory();
+    memory::protect(config.disable_mlock);
     actix_web::rt::System::new().block_on(run(config, source, mode))
 }
 
@@ -213,15 +214,15 @@ fn about(config: &Config) -> About {
 
 /// Binds one listener.
 fn listen(node: &Arc<Node>, listener: &Listener) -> Result<actix_web::dev::Server, Error> {
-    let endpoint = Data::new(Endpoint {
+    let endpoint = Arc::new(Endpoint {
         node: Arc::clone(node),
         max_request_bytes: usize::try_from(listener.max_request_bytes).unwrap_or(usize::MAX),
         max_request_duration: listener.max_request_duration,
     });
     let server = HttpServer::new(move || {
-        App::new()
-            .app_data(endpoint.clone())
-            .default_service(web::to(serve_request))
+        let endpoint = Arc::clone(&endpoint);
+        let serve = move |request| serve_request(request, Arc::clone(&endpoint));
+        App::new().default_service(fn_service(serve))
     })
     .keep_alive(KEEP_ALIVE)
     .client_request_timeout(HEAD_TIMEOUT)
@@ -235,21 +236,4 @@ fn listen(node: &Arc<Node>, listener: &Listener) -> Result<actix_web::dev::Serve
     server
         .map(HttpServer::run)
         .map_err(|error| Error::invalid("address", format!("cannot listen on {address}: {error}")))
-}
-
-/// Core dumps hold keys, and so does swapped memory.
-fn protect_memory() {
-    use rustix::process::{Resource, Rlimit, setrlimit};
-    let none = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
-    if let Err(error) = setrlimit(Resource::Core, none) {
-        tracing::warn!(%error, "core dumps could not be switched off");
-    }
-    if let Err(error) =
-        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-    {
-        tracing::warn!(%error, "the process can be read by a debugger");
-    }
 }

@@ -7,21 +7,12 @@ use std::sync::Arc;
 use actix_web::dev::Server;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
-use prometheus::core::Collector;
-use prometheus::proto::MetricFamily;
-use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, TextEncoder};
 
 use super::tls;
 use crate::config::Telemetry;
 use crate::error::Error;
+use crate::metrics::scrape;
 use crate::node::Node;
-use crate::tenant::Tenant;
-
-/// How many of the busiest add-ons have series of their own.
-const BUSIEST: usize = 100;
-
-/// How many sealed add-ons have series of their own. More than anybody looks through; the totals tell of all.
-const MAX_SEALED: usize = 1000;
 
 /// Prometheus' text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -55,131 +46,11 @@ pub fn listen(node: &Arc<Node>, settings: &Telemetry) -> Result<Server, Error> {
 }
 
 async fn metrics(node: Data<Node>) -> HttpResponse {
-    let text = scrape(&node).and_then(|families| {
-        TextEncoder::new()
-            .encode_to_string(&families)
-            .map_err(|error| Error::Bug(format!("metrics: {error}")))
-    });
-    match text {
+    match scrape::text(&node) {
         Ok(text) => HttpResponse::Ok().content_type(TEXT_FORMAT).body(text),
         Err(error) => {
             tracing::error!(%error, "metrics could not be shown");
             HttpResponse::InternalServerError().finish()
         }
-    }
-}
-
-/// What is counted all the time, and what is looked up now.
-fn scrape(node: &Node) -> Result<Vec<MetricFamily>, Error> {
-    let now = Now::look_at(node).map_err(|error| Error::Bug(format!("metrics: {error}")))?;
-    let mut families = node.metrics.gather();
-    families.extend(node.store_metrics.registry().gather());
-    families.extend(now.collect());
-    families.sort_by(|one, other| one.name().cmp(other.name()));
-    Ok(families)
-}
-
-/// What is read off the node at the moment of a scrape.
-struct Now {
-    addons: IntGaugeVec,
-    unsealed: IntGaugeVec,
-    requests: IntCounterVec,
-    in_flight: IntGauge,
-    fresh: IntGauge,
-    build: IntGaugeVec,
-}
-
-impl Now {
-    fn look_at(node: &Node) -> prometheus::Result<Self> {
-        let gauges = |name: &str, help: &str, labels: &[&str]| {
-            IntGaugeVec::new(Opts::new(name, help), labels)
-        };
-        let now = Self {
-            addons: gauges(
-                "conclave_addons",
-                "Add-ons by state on this node.",
-                &["state"],
-            )?,
-            unsealed: gauges(
-                "vault_core_unsealed",
-                "1 while the add-on is unsealed on this node: for those initialised but sealed, and the busiest.",
-                &["addon"],
-            )?,
-            requests: IntCounterVec::new(
-                Opts::new(
-                    "conclave_addon_requests_total",
-                    "Requests to the busiest add-ons since the start.",
-                ),
-                &["addon"],
-            )?,
-            in_flight: IntGauge::new(
-                "vault_core_in_flight_requests",
-                "Requests that are being served.",
-            )?,
-            fresh: IntGauge::new(
-                "conclave_store_fresh",
-                "1 while the store was heard from within staleness_max.",
-            )?,
-            build: gauges(
-                "conclave_build_info",
-                "Which program this is.",
-                &["version"],
-            )?,
-        };
-        now.in_flight
-            .set(i64::try_from(node.in_flight()).unwrap_or(i64::MAX));
-        now.fresh.set(node.freshness.is_fresh().into());
-        now.build
-            .with_label_values(&[env!("CARGO_PKG_VERSION")])
-            .set(1);
-        now.look_at_addons(node.tenants.all());
-        Ok(now)
-    }
-
-    fn look_at_addons(&self, mut addons: Vec<Arc<Tenant>>) {
-        let states = ["unsealed", "sealed", "uninitialized"];
-        let [unsealed, sealed, uninitialized] =
-            states.map(|state| self.addons.with_label_values(&[state]));
-        addons.sort_by_cached_key(|addon| std::cmp::Reverse(addon.metrics().request_count()));
-        let mut room_for_sealed = MAX_SEALED;
-        for (rank, addon) in addons.iter().enumerate() {
-            let is_open = addon.opened().is_some();
-            let is_initialized = addon.seal().status().initialized;
-            match (is_open, is_initialized) {
-                (true, _) => unsealed.inc(),
-                (false, true) => sealed.inc(),
-                (false, false) => uninitialized.inc(),
-            }
-            let id = addon.id().to_string();
-            let is_busy = rank < BUSIEST && is_initialized;
-            let is_shown_sealed = !is_open && is_initialized && room_for_sealed > 0;
-            if is_shown_sealed {
-                room_for_sealed -= 1;
-            }
-            if is_busy || is_shown_sealed {
-                self.unsealed.with_label_values(&[&id]).set(is_open.into());
-            }
-            if is_busy {
-                self.requests
-                    .with_label_values(&[&id])
-                    .inc_by(addon.metrics().request_count());
-            }
-        }
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let collectors: [&dyn Collector; 6] = [
-            &self.addons,
-            &self.unsealed,
-            &self.requests,
-            &self.in_flight,
-            &self.fresh,
-            &self.build,
-        ];
-        collectors
-            .iter()
-            .flat_map(|collector| collector.collect())
-            .filter(|family| !family.get_metric().is_empty())
-            .collect()
     }
 }

@@ -1,14 +1,13 @@
 //! `conclave/cluster`: the cluster and its tunnels as this node sees them, for the operator.
 
 use conclave_wg::transport::Transport as _;
-use prometheus::TextEncoder;
 
 use super::operator;
 use super::request::Request;
 use super::respond::Answer;
 use crate::engines::{Reply, Verb};
 use crate::error::Error;
-use crate::membership::{Status, cluster_metrics};
+use crate::membership::Status;
 use crate::node::Node;
 
 /// The route `conclave/cluster`.
@@ -26,18 +25,4 @@ pub fn status(node: &Node, request: &Request) -> Result<Answer, Error> {
     };
     let status = Status::new(&cluster.view(), &tunnels.stats());
     Reply::data(&status).map(Answer::Enveloped)
-}
-
-/// The cluster and the tunnels in Prometheus' text format; nothing when the node is alone.
-///
-/// # Errors
-/// [`Error::Bug`] when the library cannot write it.
-pub fn metrics(node: &Node) -> Result<String, Error> {
-    let (Some(cluster), Some(tunnels)) = (&node.cluster, &node.tunnels) else {
-        return Ok(String::new());
-    };
-    let families = cluster_metrics(&cluster.view(), &tunnels.stats())?;
-    TextEncoder::new()
-        .encode_to_string(&families)
-        .map_err(|error| Error::Bug(format!("metrics: {error}")))
 }

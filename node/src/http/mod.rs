@@ -19,8 +19,10 @@ mod trail;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::header::HeaderMap;
 use actix_web::http::{Method, StatusCode};
-use actix_web::web::{Bytes, Data, Payload};
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::SemaphorePermit;
 use tracing::Instrument;
@@ -51,7 +53,26 @@ pub struct Endpoint {
 }
 
 /// Serves one request.
-pub async fn serve(http: HttpRequest, payload: Payload, endpoint: Data<Endpoint>) -> HttpResponse {
+///
+/// # Errors
+/// None.
+pub async fn serve(
+    mut request: ServiceRequest,
+    endpoint: Arc<Endpoint>,
+) -> Result<ServiceResponse, actix_web::Error> {
+    // The library keeps heads of requests for reuse, and with their headers the buffer that token and body came in.
+    let headers = std::mem::take(request.headers_mut());
+    let (http, payload) = request.into_parts();
+    let response = respond_to(&http, &headers, payload, &endpoint).await;
+    Ok(ServiceResponse::new(http, response))
+}
+
+async fn respond_to(
+    http: &HttpRequest,
+    headers: &HeaderMap,
+    payload: Payload,
+    endpoint: &Endpoint,
+) -> HttpResponse {
     let node = &endpoint.node;
     let path = match request::canonical_path(http.uri().path()) {
         Ok(PathOutcome::Path(path)) => Ok(path),
@@ -77,18 +98,19 @@ pub async fn serve(http: HttpRequest, payload: Payload, endpoint: Data<Endpoint>
     }
     let path = path.map(|path| path.strip_prefix(API).unwrap_or(&path).to_owned());
     if http.method() == Method::HEAD && path.as_deref().is_ok_and(|path| path == "sys/health") {
-        return match sys::health::health(node, &http) {
+        return match sys::health::health(node, http) {
             Ok((status, _)) => HttpResponse::new(status),
             Err(error) => failed(&error),
         };
     }
-    answer(&endpoint, &http, payload, path).await
+    answer(endpoint, http, headers, payload, path).await
 }
 
 /// Answers one request to the API within its time, with an audit line before and after.
 async fn answer(
     endpoint: &Endpoint,
     http: &HttpRequest,
+    headers: &HeaderMap,
     payload: Payload,
     path: Result<String, Error>,
 ) -> HttpResponse {
@@ -100,16 +122,19 @@ async fn answer(
     let (result, audited) = async {
         let result = match path {
             Err(error) => Err(error),
-            Ok(path) => tokio::time::timeout(
-                endpoint.max_request_duration,
-                handle(endpoint, http, payload, &path, &mut trail),
-            )
-            .await
-            .unwrap_or_else(|_| {
-                Err(Error::Unavailable(
-                    "the request took longer than max_request_duration".into(),
-                ))
-            }),
+            Ok(path) => match parse(http, headers, &path) {
+                Err(error) => Err(error),
+                Ok(request) => tokio::time::timeout(
+                    endpoint.max_request_duration,
+                    handle(endpoint, http, request, payload, &mut trail),
+                )
+                .await
+                .unwrap_or_else(|_| {
+                    Err(Error::Unavailable(
+                        "the request took longer than max_request_duration".into(),
+                    ))
+                }),
+            },
         };
         if let Err(error @ (Error::Bug(_) | Error::Corrupt(_))) = &result {
             tracing::error!(%error, "a request failed");
@@ -138,12 +163,11 @@ async fn answer(
 async fn handle(
     endpoint: &Endpoint,
     http: &HttpRequest,
+    mut request: Request,
     payload: Payload,
-    path: &str,
     trail: &mut Trail<'_>,
 ) -> Result<Answer, Error> {
     let node = &endpoint.node;
-    let mut request = parse(http, path)?;
     trail.route = route::label(&request.path, None);
     if request.path == "sys/health" {
         trail.exempt();
@@ -190,8 +214,7 @@ async fn handle(
 }
 
 /// The request without its body.
-fn parse(http: &HttpRequest, path: &str) -> Result<Request, Error> {
-    let headers = http.headers();
+fn parse(http: &HttpRequest, headers: &HeaderMap, path: &str) -> Result<Request, Error> {
     let query = request::query(http.uri().query().unwrap_or_default())?;
     let verb = request::verb(http.method(), &query)?;
     let mut path = path.to_owned();

@@ -14,6 +14,7 @@ use super::sys::unsupported_path;
 use crate::auth::biscuit::{Identity, RequestFacts, Role};
 use crate::engines::{Reply, Verb};
 use crate::error::Error;
+use crate::metrics::scrape;
 use crate::node::Node;
 use crate::tenant::registry::{self, AddOn};
 
@@ -79,7 +80,7 @@ pub async fn route(node: &Node, request: &Request, rest: &str) -> Result<Answer,
 /// [`Error::Denied`] for everybody but the operator.
 pub fn metrics(node: &Node, request: &Request) -> Result<Answer, Error> {
     authenticate(node, request)?;
-    let text = node.store_metrics.text()? + &super::cluster::metrics(node)?;
+    let text = scrape::text(node)?;
     Ok(Answer::Text(StatusCode::OK, text))
 }
 

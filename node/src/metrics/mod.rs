@@ -9,6 +9,7 @@ pub mod cache;
 mod node;
 mod process;
 pub mod route;
+pub mod scrape;
 mod tenant;
 
 use crate::error::Error;
