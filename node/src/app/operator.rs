@@ -48,7 +48,7 @@ pub fn public_key(
 fn is_shared(storage: &Storage) -> bool {
     match storage {
         Storage::Embedded { .. } | Storage::InMemory => false,
-        Storage::Postgres(_) => true,
+        Storage::FoundationDb(_) | Storage::Postgres(_) => true,
     }
 }
 

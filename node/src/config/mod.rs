@@ -7,6 +7,7 @@
 mod cluster;
 mod read;
 mod section;
+mod storage;
 #[cfg(test)]
 mod tests;
 

@@ -2,6 +2,9 @@
 
 pub mod bao;
 pub mod cluster;
+#[path = "../../../src/store/foundationdb/tests/server.rs"]
+#[expect(dead_code, reason = "the store's own tests need more of it")]
+pub mod foundationdb;
 pub mod http;
 pub mod node;
 #[path = "../../../src/store/postgres/tests/server.rs"]
