@@ -29,11 +29,10 @@ use conclave::fields::Fields;
 use conclave::id::{MountId, SealEpoch, TenantId};
 use conclave::rng::OsRandom;
 use conclave::seal::keyring::Keyring;
-use conclave::store;
 use conclave::store::embedded::{EmbeddedOptions, EmbeddedStore};
 use conclave::store::foundationdb::{FoundationDbOptions, FoundationDbStore};
 use conclave::store::key::{Key, Scope, Table};
-use conclave::store::postgres::PostgresStore;
+use conclave::store::postgres::{ConnectionUrl, PostgresOptions, PostgresStore};
 use conclave::store::{Store, transact};
 use futures_util::future::join_all;
 
@@ -91,7 +90,11 @@ fn main() {
         let mut server = postgres::Server::stopped();
         server.run_with(&["listen_addresses=", "fsync=on"]);
         let poll_interval = Duration::from_millis(250);
-        let options = server.options();
+        let url = format!(
+            "host={} user=conclave dbname=postgres",
+            server.folder.display()
+        );
+        let options = PostgresOptions::new(ConnectionUrl::new(url));
         let opening = PostgresStore::open(&options, poll_interval);
         measure(
             "PostgreSQL",
@@ -110,7 +113,7 @@ fn main() {
             "FoundationDB",
             Arc::new(runtime.block_on(opening).expect("a store")),
         );
-        store::foundationdb::stop();
+        conclave::store::foundationdb::stop();
     }
 }
 

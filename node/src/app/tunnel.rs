@@ -23,7 +23,7 @@ use crate::private_file;
 /// [`Error::Invalid`] for a file or an interface that cannot be used.
 pub fn run(file: &Path, interface: &str) -> Result<(), Error> {
     logging::start(&Config::default());
-    super::protect_memory();
+    super::memory::protect(false);
     actix_web::rt::System::new().block_on(keep_up(file, interface))
 }
 

@@ -8,6 +8,7 @@ mod cluster;
 mod operations;
 mod read;
 mod section;
+mod storage;
 #[cfg(test)]
 mod tests;
 

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use conclave::auth::biscuit::OperatorKey;
 use conclave::rng::OsRandom;
 
+use super::foundationdb;
 use super::http::Request;
 use super::node::{AddOn, TestNode};
 use super::postgres::Server;
@@ -76,7 +77,39 @@ impl SharedStore for Server {
     }
 }
 
+impl SharedStore for foundationdb::Cluster {
+    fn storage(&self) -> String {
+        format!(
+            "storage \"foundationdb\" {{\n  cluster_file = {:?}\n  library_path = {:?}\n  request_timeout = \"2s\"\n}}",
+            self.cluster_file(),
+            foundationdb::library(),
+        )
+    }
+
+    fn kill(&mut self) {
+        Self::kill(self);
+    }
+
+    fn run(&mut self) {
+        Self::run(self);
+    }
+
+    fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+}
+
 impl Cluster {
+    /// That many nodes on a new FoundationDB cluster.
+    pub fn start_on_foundationdb(nodes: usize) -> Self {
+        let store = foundationdb::Cluster::start(foundationdb::Layout::Ssd);
+        Self::start_on(Box::new(store), nodes, "")
+    }
+
     /// That many running nodes on a new PostgreSQL server. They all start at the same moment.
     pub fn start(nodes: usize) -> Self {
         Self::start_on(Box::new(Server::start()), nodes, "")
