@@ -100,6 +100,8 @@ pub enum Table {
     RotationConfig = 32,
     /// Ceremonies that an operator began, by purpose.
     Ceremony = 33,
+    /// Whether keys may be handed over to nodes that restart; plaintext with a MAC.
+    SealHandoff = 34,
 
     // Of any scope above the store's.
     /// Sibling names under one directory.
