@@ -60,6 +60,8 @@ pub enum Command {
     SwitchHandoff(bool, Reply<()>),
     /// Say whether it is on.
     ReadHandoff(Reply<bool>),
+    /// Read the store again, and answer when that is done.
+    Refresh(Reply<()>),
     /// A time has come.
     Wake,
 }
@@ -146,6 +148,8 @@ impl Handler<Command> for SealActor {
     }
 }
 
+#[cfg(test)]
+mod ceremonies;
 #[cfg(test)]
 mod doubles;
 #[cfg(test)]

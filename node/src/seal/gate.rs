@@ -29,6 +29,19 @@ pub trait Gate: Send + Sync + 'static {
     /// Any error undoes the init.
     async fn found(&self, rows: &mut Rows<'_>) -> Result<Secret<String>, Error>;
 
+    /// A token of the add-on, of which nobody knows yet.
+    fn draw_token(&self) -> Secret<String>;
+
+    /// Makes `token` a root token, inside a transaction. Doing it again is no error.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn add_root_token(
+        &self,
+        rows: &mut Rows<'_>,
+        token: &Secret<String>,
+    ) -> Result<(), Error>;
+
     /// Drops every key now. May be called when it is already closed.
     fn close(&self);
 }

@@ -84,6 +84,8 @@ impl Default for SealSettings {
 /// What came of a share.
 #[derive(Debug)]
 pub struct Given {
+    /// Whether the share was new.
+    pub counted: bool,
     /// How far the ceremony is now.
     pub progress: Progress,
     /// What the act says, when it was done with this share.
@@ -228,9 +230,34 @@ impl SealHandle {
         }
         taken.told.await;
         Ok(Given {
+            counted: taken.counted,
             progress: self.progress(purpose),
             outcome: taken.outcome,
         })
+    }
+
+    /// Reads a share that is not for a ceremony, as a user at `source` typed it.
+    ///
+    /// # Errors
+    /// [`Error::TooManyRequests`] from too busy a source, [`Error::Invalid`] for what is no share.
+    pub fn parse_share(&self, text: &str, source: IpAddr) -> Result<Share, Error> {
+        let now = self.0.clock.since_boot();
+        self.0.limiter.lock().take(source, now)?;
+        Share::parse(text)
+    }
+
+    /// Gives a try back, because the share was a good one.
+    pub fn share_counted(&self, source: IpAddr) {
+        let now = self.0.clock.since_boot();
+        self.0.limiter.lock().give_back(source, now);
+    }
+
+    /// Reads the store again, of which the caller knows that it changed.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn reread(&self) -> Result<(), Error> {
+        self.ask(Command::Refresh).await
     }
 
     /// Seals the add-on, on all nodes. `Ok` means that the raised epoch is committed. Sealing twice is no error.

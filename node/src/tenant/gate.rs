@@ -17,7 +17,7 @@ use crate::rng::OsRandom;
 use crate::seal::{Gate, Publish};
 use crate::secret::Secret;
 use crate::store::Store;
-use crate::store::key::Scope;
+use crate::store::key::{Part, Scope, Table};
 
 /// An open add-on with the actor that changes it. What is published through [`TenantGate`]: present while unsealed.
 pub struct Opened {
@@ -58,11 +58,26 @@ impl Gate for TenantGate {
 
     async fn found(&self, rows: &mut Rows<'_>) -> Result<Secret<String>, Error> {
         write_mounts(rows, &first_mounts(&OsRandom))?;
-        let token = id::generate(&OsRandom, self.tag);
-        let pseudonym = rows.pseudonym(Domain::Token, token.expose().as_bytes());
-        let entry = TokenEntry::root(id::generate_accessor(&OsRandom), self.clock.now());
-        tree::insert(rows, pseudonym, &entry)?;
+        let token = self.draw_token();
+        self.add_root_token(rows, &token).await?;
         Ok(token)
+    }
+
+    fn draw_token(&self) -> Secret<String> {
+        id::generate(&OsRandom, self.tag)
+    }
+
+    async fn add_root_token(
+        &self,
+        rows: &mut Rows<'_>,
+        token: &Secret<String>,
+    ) -> Result<(), Error> {
+        let pseudonym = rows.pseudonym(Domain::Token, token.expose().as_bytes());
+        if rows.get(Table::Token, &[Part::Name(pseudonym)]).await?.is_some() {
+            return Ok(());
+        }
+        let entry = TokenEntry::root(id::generate_accessor(&OsRandom), self.clock.now());
+        tree::insert(rows, pseudonym, &entry)
     }
 
     fn close(&self) {

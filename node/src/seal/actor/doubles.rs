@@ -19,6 +19,7 @@ use crate::seal::peers::Alone;
 use crate::seal::{
     Gate, Initialized, Publish, Quorum, SealHandle, SealParts, SealSettings, SealStatus,
 };
+use crate::seal::generate_root;
 use crate::secret::Secret;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::key::{Key, KeyRange, Scope, Table};
@@ -69,6 +70,18 @@ impl Gate for TestGate {
             return Err(Error::Bug("as told".into()));
         }
         Ok(Secret::new(token))
+    }
+
+    fn draw_token(&self) -> Secret<String> {
+        Secret::new("t".repeat(generate_root::OTP_BYTES))
+    }
+
+    async fn add_root_token(
+        &self,
+        rows: &mut Rows<'_>,
+        token: &Secret<String>,
+    ) -> Result<(), Error> {
+        rows.put(Table::Token, &[], token.expose().as_bytes())
     }
 
     fn close(&self) {

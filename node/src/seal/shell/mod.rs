@@ -139,6 +139,10 @@ impl Shell {
             Command::HearSealed(incarnation, through) => {
                 self.hear_sealed(incarnation, through).await;
             }
+            Command::Refresh(reply) => {
+                let outcome = self.refresh().await.map(drop);
+                self.answer(reply, outcome);
+            }
             Command::AskForKeys(reply) => {
                 let outcome = self.ask_for_keys().await;
                 self.answer(reply, outcome);

@@ -121,6 +121,12 @@ impl Shell {
             }
             Ok(unseal_key) => self.run_act(attempt, rows, &unseal_key).await.map(Some),
         };
+        if let Ok(Some(_)) = done
+            && let Err(error) = self.refresh().await
+        {
+            // What was done stands; the store is read again with the next share.
+            tracing::warn!(tenant = %self.parts.tenant, %error, "the store could not be read after a ceremony");
+        }
         if !matches!(done, Err(Error::Unavailable(_) | Error::Conflict)) {
             self.step(attempt.purpose, Event::Finished(attempt));
             if let Some(next) = self.attempt(attempt.purpose) {
