@@ -167,6 +167,9 @@ async fn build(
             ..SealSettings::default()
         },
         keepers: keepers.clone(),
+        peers: Arc::new(crate::seal::peers::Alone),
+        intents: None,
+        counters: Arc::default(),
     };
     // The feed starts where the store stands before the add-ons are read, so that no change falls in between.
     let ((), seen) = transact(store.as_ref(), async |_, _| Ok(())).await?;

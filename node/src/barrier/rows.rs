@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use super::{Domain, Unsealed};
 use crate::error::Error;
+use crate::id::{SealEpoch, TenantId};
 use crate::store::change::Facet;
 use crate::store::key::{Key, KeyRange, Part, Pseudonym, Scope, Table};
 use crate::store::{Attempt, Transaction};
@@ -57,6 +58,21 @@ impl<'t> Rows<'t> {
             scope,
             attempt: self.attempt,
         }
+    }
+
+    /// Whose rows these are.
+    pub fn tenant(&self) -> TenantId {
+        self.unsealed.tenant()
+    }
+
+    /// The epoch that was checked.
+    pub fn epoch(&self) -> SealEpoch {
+        self.unsealed.epoch()
+    }
+
+    /// The transaction itself, for the seal's rows, which are no ciphertext.
+    pub fn transaction(&mut self) -> &mut dyn Transaction {
+        self.transaction
     }
 
     /// Which round this is.

@@ -292,6 +292,7 @@ fn is_bare(request: &Request) -> bool {
         "sys/seal-status" | "sys/leader" | "sys/init" | "sys/unseal" | "sys/seal" => true,
         "sys/internal/ui/mounts" => request.token.is_none(),
         "conclave/cluster" | "conclave/metrics" => true,
+        path if path.strip_prefix("sys/").is_some_and(sys::is_ceremony) => true,
         path => path.starts_with("conclave/addons"),
     }
 }
@@ -308,9 +309,16 @@ async fn bare(node: &Node, request: &Request) -> Result<Answer, Error> {
         ("sys/internal/ui/mounts", Verb::Read) => sys::preflight::visible_to_all(node, request),
         ("conclave/metrics", Verb::Read) => operator::metrics(node, request),
         ("conclave/cluster", _) => cluster::status(node, request),
-        (path, _) => match path.strip_prefix("conclave/addons") {
-            Some(rest) => operator::route(node, request, rest).await,
-            None => no_such_verb(),
+        (path, _) => match (
+            path.strip_prefix("sys/"),
+            path.strip_prefix("conclave/addons"),
+        ) {
+            (Some(rest), _) if sys::is_ceremony(rest) => {
+                let answer = sys::ceremony(node, request, rest).await?;
+                answer.map_or_else(no_such_verb, Ok)
+            }
+            (_, Some(rest)) => operator::route(node, request, rest).await,
+            _ => no_such_verb(),
         },
     }
 }

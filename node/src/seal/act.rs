@@ -6,15 +6,22 @@
 //! left to an act is to write its rows in one transaction and to say what the caller is to be told. It runs on one node
 //! only, the one that was given the last share, and while the add-on is open there.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
 use super::attempt::{AttemptId, Purpose};
+use super::generate_root::GenerateRoot;
 use super::handle::SealParts;
 use super::init::Proof;
+use super::rekey::Rekey;
 use super::rows::SealRows;
+use super::seal_keys::SealKeys;
 use super::state::Parameters;
+use crate::barrier::View;
 use crate::error::Error;
+use crate::store::key::Scope;
 
 /// What an act has to work with. All of it is gone when the act returns.
 pub struct Finished<'a> {
@@ -51,8 +58,21 @@ pub trait Act: Send + Sync {
 /// [`Error::UnsupportedOperation`] where there is none.
 pub(super) fn act_for(purpose: Purpose) -> Result<Box<dyn Act>, Error> {
     match purpose {
-        Purpose::Unseal | Purpose::Rekey | Purpose::RotateKeys | Purpose::GenerateRoot => {
-            Err(Error::UnsupportedOperation)
-        }
+        Purpose::Rekey => Ok(Box::new(Rekey)),
+        Purpose::GenerateRoot => Ok(Box::new(GenerateRoot)),
+        Purpose::Unseal | Purpose::RotateKeys => Err(Error::UnsupportedOperation),
     }
+}
+
+/// The add-on's own rows, opened with what the shares proved. Its transactions fail once the add-on is sealed.
+///
+/// # Errors
+/// [`Error::Corrupt`] when a row does not prove itself.
+pub(super) fn view(finished: &Finished<'_>) -> Result<View, Error> {
+    let Finished { parts, proof, .. } = finished;
+    let (mac_key, keyring_key) = (proof.root.mac_key()?, proof.root.keyring_key()?);
+    let keys = SealKeys::new(parts.tenant, proof.epoch, mac_key, keyring_key);
+    let unsealed = Arc::new(keys.open(finished.rows)?.unsealed);
+    let scope = Scope::Tenant(parts.tenant);
+    Ok(View::new(Arc::clone(&parts.store), unsealed, scope))
 }

@@ -5,16 +5,20 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, oneshot};
 
 use super::act::Outcome;
-use super::attempt::{Nonce, Purpose};
+use super::attempt::{Incarnation, Nonce, Purpose};
+use super::handover::{Ask, HandedOver, Refusal};
 use super::init::Initialized;
+use super::peers::{Offer, Order, SealedElsewhere};
 use super::quorum::Quorum;
 use super::share::Share;
 use super::shell::Shell;
 use super::state::Parameters;
 use crate::error::Error;
+use crate::id::SealEpoch;
 
 /// How many commands may wait. A person types a share; sixteen at once are already a script, and are told to come back.
 pub const MAILBOX: usize = 16;
@@ -29,13 +33,35 @@ pub enum Command {
     /// Make the add-on's keys.
     Init(Quorum, Reply<Initialized>),
     /// Start an attempt at something else than an unseal.
-    Start(Purpose, Parameters, Reply<()>),
+    Start(Purpose, Parameters, Reply<Told>),
     /// Take a share.
     Submit(Submission, Reply<Taken>),
     /// End an attempt, and forget its shares.
-    Cancel(Purpose, Reply<()>),
+    Cancel(Purpose, Reply<Told>),
     /// Drop the keys and raise the epoch.
-    Seal(Reply<()>),
+    Seal(Reply<Sealing>),
+    /// Another node tells of an attempt; answers whether this node has it too.
+    Hear(Offer, Reply<bool>),
+    /// Another node says that a seal up to here is committed.
+    HearSealed(Incarnation, SealEpoch),
+    /// Another node was ordered to seal up to here; answers whether that is committed.
+    Obey(Order, Reply<bool>),
+    /// The store says something new of the seal.
+    Reread,
+    /// Work out what to ask other nodes for the keys, if they are needed.
+    AskForKeys(Reply<Option<Ask>>),
+    /// Take the keys that another node gives.
+    TakeKeys(HandedOver, Reply<()>),
+    /// Give the keys to another node.
+    GiveKeys(Ask, Reply<Result<HandedOver, Refusal>>),
+    /// Give all attempts that are on their way to the other nodes again.
+    OfferAll,
+    /// Switch the handing over of keys on or off.
+    SwitchHandoff(bool, Reply<()>),
+    /// Say whether it is on.
+    ReadHandoff(Reply<bool>),
+    /// Read the store again, and answer when that is done.
+    Refresh(Reply<()>),
     /// A time has come.
     Wake,
 }
@@ -51,11 +77,25 @@ pub struct Submission {
     pub nonce: Option<Nonce>,
 }
 
+/// Done once the other nodes have been told, or have kept us waiting for too long.
+pub type Told = BoxFuture<'static, ()>;
+
+/// What became of an order to seal. The keys are dropped here in any case.
+pub struct Sealing {
+    /// Whether there were any.
+    pub had_keys: bool,
+    /// Whether the raised epoch is committed, or why not.
+    pub committed: Result<(), Error>,
+    /// What comes of it at the other nodes.
+    pub elsewhere: BoxFuture<'static, SealedElsewhere>,
+}
+
 /// What became of a share.
-#[derive(Debug, Default)]
 pub struct Taken {
     /// Whether it was new.
     pub counted: bool,
+    /// When it may be acknowledged.
+    pub told: Told,
     /// What an act says, when this was the last share that it needed.
     pub outcome: Option<Outcome>,
 }
@@ -108,6 +148,8 @@ impl Handler<Command> for SealActor {
     }
 }
 
+#[cfg(test)]
+mod ceremonies;
 #[cfg(test)]
 mod doubles;
 #[cfg(test)]

@@ -28,6 +28,11 @@ impl MacKey {
         Self(key)
     }
 
+    /// The key itself, to be handed over.
+    pub(super) fn expose(&self) -> &[u8; 32] {
+        self.0.expose()
+    }
+
     /// The row that says `content` at `address`.
     ///
     /// # Errors

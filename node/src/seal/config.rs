@@ -168,11 +168,13 @@ fn wrapping_address(tenant: TenantId, generation: u64) -> Vec<u8> {
     bytes
 }
 
-fn to_base64<S: Serializer>(bytes: &impl AsRef<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
+/// For serde: bytes as base64url.
+pub(super) fn to_base64<S: Serializer>(bytes: &impl AsRef<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&BASE64_URL_SAFE_NO_PAD.encode(bytes))
 }
 
-fn from_base64<'de, D: Deserializer<'de>, T: TryFrom<Vec<u8>>>(
+/// For serde: base64url as bytes.
+pub(super) fn from_base64<'de, D: Deserializer<'de>, T: TryFrom<Vec<u8>>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     let text = String::deserialize(deserializer)?;

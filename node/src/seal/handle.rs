@@ -6,20 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Addr, ArbiterHandle};
-use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::act::Outcome;
-use super::actor::{Command, Reply, SealActor, Submission};
+use super::actor::{Command, Reply, SealActor, Sealing, Submission};
 use super::attempt::{Nonce, Purpose};
+use super::counters::SealCounters;
 use super::gate::Gate;
 use super::init::Initialized;
+use super::intent::IntentFiles;
 use super::limit::{TryLimiter, TryLimits};
+use super::peers::{Peers, SealedElsewhere};
 use super::quorum::Quorum;
 use super::share::Share;
-use super::shell::Shell;
+use super::shell::{Shared, Shell};
 use super::state::Parameters;
-use super::status::{Progress, Published, SealStatus};
+use super::status::{Progress, SealStatus};
 use crate::actor::ask;
 use crate::clock::Clock;
 use crate::error::Error;
@@ -39,6 +41,12 @@ pub struct SealParts {
     pub clock: Arc<dyn Clock>,
     /// Where keys come from.
     pub random: OsRandom,
+    /// The other nodes.
+    pub peers: Arc<dyn Peers>,
+    /// Where seals are kept that the store could not be told; `None` loses them in a restart.
+    pub intents: Option<IntentFiles>,
+    /// What is counted.
+    pub counters: Arc<SealCounters>,
     /// Its times and limits.
     pub settings: SealSettings,
 }
@@ -55,6 +63,8 @@ pub struct SealSettings {
     pub retry_interval: Duration,
     /// How many shares a source may try.
     pub tries: TryLimits,
+    /// Whether this node gives keys to nodes that restart, and takes them when it has restarted itself.
+    pub handoff: bool,
 }
 
 /// An hour is long enough to gather three people. Five seconds is FoundationDB's transaction limit, so nothing that
@@ -66,6 +76,7 @@ impl Default for SealSettings {
             store_timeout: Duration::from_secs(5),
             retry_interval: Duration::from_secs(1),
             tries: TryLimits::default(),
+            handoff: true,
         }
     }
 }
@@ -73,6 +84,8 @@ impl Default for SealSettings {
 /// What came of a share.
 #[derive(Debug)]
 pub struct Given {
+    /// Whether the share was new.
+    pub counted: bool,
     /// How far the ceremony is now.
     pub progress: Progress,
     /// What the act says, when it was done with this share.
@@ -85,8 +98,11 @@ pub struct Given {
 pub struct SealHandle(Arc<Inner>);
 
 struct Inner {
+    tenant: TenantId,
     address: Addr<SealActor>,
-    published: Arc<ArcSwap<Published>>,
+    shared: Arc<Shared>,
+    store: Arc<dyn Store>,
+    gate: Arc<dyn Gate>,
     clock: Arc<dyn Clock>,
     limiter: Mutex<TryLimiter>,
 }
@@ -98,22 +114,33 @@ impl SealHandle {
     /// # Errors
     /// What the store says, or [`Error::Corrupt`] when the rows are damaged.
     pub async fn start(arbiter: &ArbiterHandle, parts: SealParts) -> Result<Self, Error> {
-        let clock = Arc::clone(&parts.clock);
+        let (tenant, store) = (parts.tenant, Arc::clone(&parts.store));
+        let (gate, clock) = (Arc::clone(&parts.gate), Arc::clone(&parts.clock));
         let limiter = Mutex::new(TryLimiter::new(parts.settings.tries));
         let shell = Shell::start(parts).await?;
-        let published = shell.published();
+        let shared = shell.shared();
         let address = SealActor::start(arbiter, shell);
         Ok(Self(Arc::new(Inner {
+            tenant,
             address,
-            published,
+            shared,
+            store,
+            gate,
             clock,
             limiter,
         })))
     }
 
-    /// The status as last published.
+    /// The status as last published; sealed as soon as it is, even if the actor is busy.
     pub fn status(&self) -> Arc<SealStatus> {
-        Arc::clone(&self.0.published.load().seal)
+        let status = Arc::clone(&self.0.shared.published.load().seal);
+        if status.sealed || self.0.shared.watch.lock().is_open() {
+            return status;
+        }
+        Arc::new(SealStatus {
+            sealed: true,
+            ..SealStatus::clone(&status)
+        })
     }
 
     /// Whether the actor is there. When it is not, the add-on is closed, and a new seal has to be started.
@@ -149,7 +176,7 @@ impl SealHandle {
 
     /// How far the ceremony of another purpose than the unseal is.
     pub fn progress(&self, purpose: Purpose) -> Progress {
-        let published = self.0.published.load();
+        let published = self.0.shared.published.load();
         published.others.get(&purpose).cloned().unwrap_or_default()
     }
 
@@ -163,8 +190,8 @@ impl SealHandle {
         purpose: Purpose,
         parameters: Parameters,
     ) -> Result<Progress, Error> {
-        self.ask(|reply| Command::Start(purpose, parameters, reply))
-            .await?;
+        let start = |reply| Command::Start(purpose, parameters, reply);
+        self.ask(start).await?.await;
         Ok(self.progress(purpose))
     }
 
@@ -173,7 +200,9 @@ impl SealHandle {
     /// # Errors
     /// [`Error::Unavailable`] when too much is waiting.
     pub async fn cancel(&self, purpose: Purpose) -> Result<(), Error> {
-        self.ask(|reply| Command::Cancel(purpose, reply)).await
+        let cancel = |reply| Command::Cancel(purpose, reply);
+        self.ask(cancel).await?.await;
+        Ok(())
     }
 
     /// Gives a share, as a user at `source` typed it, for the attempt with this nonce if one is named.
@@ -199,21 +228,104 @@ impl SealHandle {
         if taken.counted {
             self.0.limiter.lock().give_back(source, now);
         }
+        taken.told.await;
         Ok(Given {
+            counted: taken.counted,
             progress: self.progress(purpose),
             outcome: taken.outcome,
         })
     }
 
-    /// Seals the add-on. `Ok` means that the raised epoch is committed. Sealing twice is no error.
+    /// Reads a share that is not for a ceremony, as a user at `source` typed it.
+    ///
+    /// # Errors
+    /// [`Error::TooManyRequests`] from too busy a source, [`Error::Invalid`] for what is no share.
+    pub fn parse_share(&self, text: &str, source: IpAddr) -> Result<Share, Error> {
+        let now = self.0.clock.since_boot();
+        self.0.limiter.lock().take(source, now)?;
+        Share::parse(text)
+    }
+
+    /// Gives a try back, because the share was a good one.
+    pub fn share_counted(&self, source: IpAddr) {
+        let now = self.0.clock.since_boot();
+        self.0.limiter.lock().give_back(source, now);
+    }
+
+    /// Reads the store again, of which the caller knows that it changed.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn reread(&self) -> Result<(), Error> {
+        self.ask(Command::Refresh).await
+    }
+
+    /// Seals the add-on, on all nodes. `Ok` means that the raised epoch is committed. Sealing twice is no error.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the keys are dropped but the store could not be told yet.
     pub async fn seal(&self) -> Result<(), Error> {
-        self.ask(Command::Seal).await
+        // However busy the actor is.
+        self.0.gate.close();
+        let Sealing {
+            had_keys,
+            committed,
+            elsewhere,
+        } = self.ask(Command::Seal).await?;
+        let elsewhere = elsewhere.await;
+        match committed {
+            Ok(()) if had_keys || elsewhere.durable || elsewhere.sealed == elsewhere.nodes => {
+                Ok(())
+            }
+            Err(_) if elsewhere.durable => Ok(()),
+            outcome => Err(not_durable(outcome.err(), &elsewhere)),
+        }
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
+    /// Whose seal it is.
+    pub fn tenant(&self) -> TenantId {
+        self.0.tenant
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+
+    pub(super) fn store(&self) -> &Arc<dyn Store> {
+        &self.0.store
+    }
+
+    pub(super) fn gate(&self) -> &dyn Gate {
+        self.0.gate.as_ref()
+    }
+
+    /// Tells the actor something that it finds out by itself later when it has no room now.
+    pub(super) fn tell(&self, command: Command) {
+        if self.0.address.try_send(command).is_err() {
+            tracing::debug!(tenant = %self.0.tenant, "a seal has no room for what it was told");
+        }
+    }
+
+    pub(super) async fn ask<T>(
+        &self,
+        command: impl FnOnce(Reply<T>) -> Command,
+    ) -> Result<T, Error> {
         ask(&self.0.address, command).await?
     }
+}
+
+/// What the caller of a seal is told when it is not in the store.
+fn not_durable(error: Option<Error>, elsewhere: &SealedElsewhere) -> Error {
+    let (sealed, nodes) = (elsewhere.sealed + 1, elsewhere.nodes + 1);
+    if let Some(error) = &error {
+        tracing::warn!(%error, sealed, nodes, "a seal is not durable yet");
+    }
+    Error::Unavailable(match error {
+        Some(_) => format!(
+            "sealed on {sealed} of {nodes} nodes, not yet durable: the store does not answer; it is tried again until it does"
+        ),
+        None => format!(
+            "sealed on {sealed} of {nodes} nodes: this node has no keys to seal with, and the others do not answer; try another node"
+        ),
+    })
 }

@@ -10,19 +10,30 @@
 //! [ceremonies](state), one for each purpose. What the add-on does once it is open, or no longer, is told through a
 //! [`Gate`]; what else shares can be given for is an [act].
 
+mod acknowledge;
 pub mod act;
 mod actor;
 pub mod attempt;
 mod authentic;
 pub mod config;
+mod counters;
 mod epoch;
+mod faults;
+mod floor;
 mod gate;
+pub mod generate_root;
 mod handle;
+mod handle_peers;
+pub mod handover;
 pub mod init;
+mod intent;
 pub mod keyring;
 mod keys;
+pub mod lease;
 mod limit;
+pub mod peers;
 mod quorum;
+pub mod rekey;
 pub mod rotate;
 mod rows;
 mod seal_keys;
@@ -31,11 +42,18 @@ mod share;
 mod shell;
 pub mod state;
 mod status;
+mod switch;
+pub mod verification;
+mod watch;
 
+pub use self::acknowledge::Acknowledgement;
 pub use self::actor::MAILBOX;
-pub use self::gate::Gate;
+pub use self::counters::SealCounters;
+pub use self::faults::Faults;
+pub use self::gate::{Gate, Publish};
 pub use self::handle::{Given, SealHandle, SealParts, SealSettings};
 pub use self::init::Initialized;
+pub use self::intent::IntentFiles;
 pub use self::limit::TryLimits;
 pub use self::quorum::Quorum;
 pub use self::share::Share;

@@ -1,10 +1,13 @@
 //! [`SealKeys`]: what stays in memory while an add-on is open, so that it can be sealed, and handed over to a node that
 //! restarts. Not the root key: only the two keys that are derived from it for the seal's own rows.
 
+use super::attempt::Incarnation;
 use super::authentic::MacKey;
 use super::config::SealConfig;
 use super::epoch;
+use super::handover::{Ask, HandedOver};
 use super::init::Opened;
+use super::intent::Intent;
 use super::keyring::Keyring;
 use super::rows::{SealRows, keyring_address};
 use crate::barrier::Unsealed;
@@ -65,53 +68,41 @@ impl SealKeys {
         })
     }
 
-    /// The row to write so that what was opened at this epoch is sealed, given the row that is stored now.
-    /// `None` when a later epoch is already there, by another node or by an earlier try whose outcome was in doubt.
-    /// A row that proves nothing is replaced: damage must not keep anybody from sealing.
+    /// What is to be written to seal what was opened with these keys.
     ///
     /// # Errors
     /// [`Error::Bug`] when it cannot be encoded.
-    pub fn sealing_row(&self, stored: Option<&[u8]>) -> Result<Option<Vec<u8>>, Error> {
-        let proven = stored.and_then(|row| epoch::prove(&self.mac_key, self.tenant, row).ok());
-        if proven.is_some_and(|stored| stored > self.epoch) {
-            return Ok(None);
-        }
-        epoch::encode(&self.mac_key, self.tenant, self.epoch.next()).map(Some)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rng::OsRandom;
-    use crate::seal::epoch::{claim, encode};
-    use crate::seal::keys::RootKey;
-
-    fn tenant() -> TenantId {
-        TenantId::from_bytes([5; 16])
+    pub fn intent(&self, incarnation: Incarnation) -> Result<Intent, Error> {
+        let row = epoch::encode(&self.mac_key, self.tenant, self.epoch.next())?;
+        Ok(Intent::new(incarnation, self.epoch, row))
     }
 
-    #[test]
-    fn sealing_raises_the_epoch_once() {
-        let root = RootKey::generate(&OsRandom);
-        let keys = SealKeys::new(
-            tenant(),
-            SealEpoch(3),
-            root.mac_key().unwrap(),
-            root.keyring_key().unwrap(),
-        );
-        let row_of = |epoch| encode(&root.mac_key().unwrap(), tenant(), SealEpoch(epoch)).unwrap();
-
-        let raised = keys.sealing_row(Some(&row_of(3))).unwrap().unwrap();
-        assert_eq!(claim(&raised).unwrap(), SealEpoch(4));
-        assert!(keys.sealing_row(Some(&raised)).unwrap().is_none());
-        assert!(keys.sealing_row(Some(&row_of(9))).unwrap().is_none());
-
-        let stranger = RootKey::generate(&OsRandom).mac_key().unwrap();
-        let forged = encode(&stranger, tenant(), SealEpoch(9)).unwrap();
-        for damaged in [Some(forged.as_slice()), Some(b"garbage"), None] {
-            let raised = keys.sealing_row(damaged).unwrap().unwrap();
-            assert_eq!(claim(&raised).unwrap(), SealEpoch(4));
+    /// The keys, to be handed over in answer to `ask`.
+    pub fn hand_over(&self, ask: Ask) -> HandedOver {
+        HandedOver {
+            ask,
+            mac_key: Secret::new(*self.mac_key.expose()),
+            keyring_key: Secret::new(*self.keyring_key.expose()),
         }
+    }
+
+    /// The keys that were handed over.
+    pub fn taken_over(handed: HandedOver) -> Self {
+        let HandedOver {
+            ask,
+            mac_key,
+            keyring_key,
+        } = handed;
+        Self::new(
+            ask.tenant,
+            ask.stored.epoch,
+            MacKey::new(mac_key),
+            keyring_key,
+        )
+    }
+
+    /// The key of the MACs on plaintext rows.
+    pub fn mac_key(&self) -> &MacKey {
+        &self.mac_key
     }
 }

@@ -116,6 +116,15 @@ impl Ceremony {
         self.purpose.is_always_open() || self.parameters.is_some()
     }
 
+    /// Whether there are enough shares.
+    pub fn is_complete(&self) -> bool {
+        let threshold = self
+            .basis
+            .as_ref()
+            .map(|basis| basis.config.quorum().threshold());
+        threshold.is_some_and(|threshold| self.shares.len() >= usize::from(threshold))
+    }
+
     /// The shares of the attempt, by index.
     pub fn shares(&self) -> impl ExactSizeIterator<Item = &Share> {
         self.shares.values()
@@ -269,9 +278,7 @@ impl Ceremony {
 
     /// Also when no share was new: an earlier try to open may have found the store away.
     fn combine_if_enough(&self, effects: &mut Vec<Effect>) {
-        if let (Some(basis), Some(attempt)) = (&self.basis, self.attempt())
-            && self.shares.len() >= usize::from(basis.config.quorum().threshold())
-        {
+        if let Some(attempt) = self.attempt().filter(|_| self.is_complete()) {
             effects.push(Effect::Combine(attempt));
         }
     }

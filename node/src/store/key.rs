@@ -98,8 +98,10 @@ pub enum Table {
     TermUse = 31,
     /// When to add a term unasked.
     RotationConfig = 32,
-    /// Ceremonies that an operator began, by purpose.
-    Ceremony = 33,
+    /// New shares that are to be given back before they replace the old ones.
+    PendingRekey = 33,
+    /// Whether keys may be handed over to nodes that restart; plaintext with a MAC.
+    SealHandoff = 34,
     /// The key of the hashes in the audit log.
     AuditSalt = 40,
 

@@ -15,7 +15,8 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::id::TenantId;
 use crate::rng::OsRandom;
-use crate::seal::{SealHandle, SealParts, SealSettings};
+use crate::seal::peers::Peers;
+use crate::seal::{IntentFiles, SealCounters, SealHandle, SealParts, SealSettings};
 use crate::store::Store;
 
 /// What add-ons are made with.
@@ -26,6 +27,12 @@ pub struct TenantSettings {
     pub seal: SealSettings,
     /// Where the add-ons' actors run.
     pub keepers: ArbiterHandle,
+    /// What the add-ons' seals say to other nodes.
+    pub peers: Arc<dyn Peers>,
+    /// Where seals are kept that the store could not be told.
+    pub intents: Option<IntentFiles>,
+    /// What seals count.
+    pub counters: Arc<SealCounters>,
 }
 
 /// All add-ons of this node.
@@ -124,7 +131,7 @@ impl Tenants {
                         index.remove(&tenant);
                         index
                     });
-                    tenant.opened.store(None);
+                    tenant.seal.close_here();
                 }
                 Ok(())
             }
@@ -151,6 +158,11 @@ impl Tenants {
         }
     }
 
+    /// What seals count.
+    pub fn seal_counters(&self) -> &SealCounters {
+        &self.settings.counters
+    }
+
     /// All add-ons, in no order.
     pub fn all(&self) -> Vec<Arc<Tenant>> {
         self.index.load().by_id.values().cloned().collect()
@@ -172,6 +184,9 @@ impl Tenants {
             gate: Arc::new(gate),
             clock: Arc::clone(&self.clock),
             random: OsRandom,
+            peers: Arc::clone(&self.settings.peers),
+            intents: self.settings.intents.clone(),
+            counters: Arc::clone(&self.settings.counters),
             settings: self.settings.seal,
         };
         let seal = SealHandle::start(&self.settings.keepers, parts).await?;

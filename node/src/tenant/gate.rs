@@ -14,10 +14,10 @@ use crate::barrier::{Domain, Rows, Unsealed, View};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::rng::OsRandom;
-use crate::seal::Gate;
+use crate::seal::{Gate, Publish};
 use crate::secret::Secret;
 use crate::store::Store;
-use crate::store::key::Scope;
+use crate::store::key::{Part, Scope, Table};
 
 /// An open add-on with the actor that changes it. What is published through [`TenantGate`]: present while unsealed.
 pub struct Opened {
@@ -45,24 +45,39 @@ pub struct TenantGate {
 
 #[async_trait(?Send)]
 impl Gate for TenantGate {
-    async fn open(&self, unsealed: Unsealed) -> Result<(), Error> {
+    async fn open(&self, unsealed: Unsealed) -> Result<Publish, Error> {
         let scope = Scope::Tenant(unsealed.tenant());
         let view = View::new(Arc::clone(&self.store), Arc::new(unsealed), scope);
         let tenant = OpenTenant::load(view, self.tag, self.limits, self.keepers.clone()).await?;
         let tenant = Arc::new(tenant);
         let keeper = TenantKeeper::new(&tenant, Arc::clone(&self.clock));
         let keeper = TenantKeeper::start_in_arbiter(&self.keepers, |_| keeper);
-        self.opened.store(Some(Arc::new(Opened { tenant, keeper })));
-        Ok(())
+        let (shown, opened) = (Arc::clone(&self.opened), Opened { tenant, keeper });
+        Ok(Box::new(move || shown.store(Some(Arc::new(opened)))))
     }
 
     async fn found(&self, rows: &mut Rows<'_>) -> Result<Secret<String>, Error> {
         write_mounts(rows, &first_mounts(&OsRandom))?;
-        let token = id::generate(&OsRandom, self.tag);
-        let pseudonym = rows.pseudonym(Domain::Token, token.expose().as_bytes());
-        let entry = TokenEntry::root(id::generate_accessor(&OsRandom), self.clock.now());
-        tree::insert(rows, pseudonym, &entry)?;
+        let token = self.draw_token();
+        self.add_root_token(rows, &token).await?;
         Ok(token)
+    }
+
+    fn draw_token(&self) -> Secret<String> {
+        id::generate(&OsRandom, self.tag)
+    }
+
+    async fn add_root_token(
+        &self,
+        rows: &mut Rows<'_>,
+        token: &Secret<String>,
+    ) -> Result<(), Error> {
+        let pseudonym = rows.pseudonym(Domain::Token, token.expose().as_bytes());
+        if rows.get(Table::Token, &[Part::Name(pseudonym)]).await?.is_some() {
+            return Ok(());
+        }
+        let entry = TokenEntry::root(id::generate_accessor(&OsRandom), self.clock.now());
+        tree::insert(rows, pseudonym, &entry)
     }
 
     fn close(&self) {
@@ -111,8 +126,9 @@ mod tests {
         let unsealed = Arc::clone(view.unsealed());
         drop(view);
         let unsealed = Arc::into_inner(unsealed).unwrap();
-        gate.open(unsealed).await.unwrap();
-
+        let publish = gate.open(unsealed).await.unwrap();
+        assert!(gate.opened.load().is_none(), "not before it is published");
+        publish();
         let opened = gate.opened.load_full().unwrap();
         let keys = Arc::downgrade(opened.tenant.view().unsealed());
         // A transit key in a cache, and a change through the keeper: whatever may hold on to keys.

@@ -10,6 +10,7 @@ pub mod gate;
 pub mod keeper;
 pub mod mount;
 pub mod open;
+pub mod outage;
 pub mod principal;
 pub mod registry;
 pub mod revoked;
@@ -99,10 +100,10 @@ impl Tenant {
         self.opened().ok_or(Error::Sealed)
     }
 
-    /// Drops the add-on's keys on this node, because what is known of it cannot be trusted any more. The seal still says
-    /// unsealed; giving shares, or sealing, brings the two together again.
+    /// Drops the add-on's keys on this node, because what is known of it cannot be trusted any more. Shares, or another
+    /// node, open it again.
     fn close(&self) {
-        self.opened.store(None);
+        self.seal.close_here();
     }
 
     /// Whether `opened` is still what the add-on is: false once it was sealed, even if it was unsealed again since.

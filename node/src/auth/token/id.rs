@@ -11,8 +11,8 @@ use crate::secret::Secret;
 
 const TOKEN_BYTES: usize = 32;
 const TAG_BYTES: usize = 8;
-/// `TOKEN_BYTES` in base64url.
-const TEXT_BYTES: usize = 43;
+/// How long a generated token is: `TOKEN_BYTES` in base64url.
+pub const TEXT_BYTES: usize = 43;
 const ACCESSOR_BYTES: usize = 18;
 /// The longest token that is looked at, Biscuits included.
 pub const MAX_TEXT_BYTES: usize = 8 * 1024;

@@ -7,14 +7,13 @@ use actix_web::http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::auth::acl::Operation;
 use crate::engines::Reply;
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::http::request::Request;
 use crate::http::respond::Answer;
 use crate::http::session::{
-    Credential, count_use, credential, is_default, is_of, principal, tenant_of,
+    Credential, count_use, credential, is_default, is_of, plain_operation, principal, tenant_of,
 };
 use crate::node::Node;
 use crate::seal::{Quorum, SealStatus, Share};
@@ -128,8 +127,7 @@ pub async fn unseal(node: &Node, request: &Request) -> Result<Answer, Error> {
         "key",
         "'key' must be specified in request body as JSON, or 'reset' set to true",
     )?);
-    let source = request.source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    seal.submit(share.expose(), source).await?;
+    seal.submit(share.expose(), source_of(request)).await?;
     describe(node, &tenant)
 }
 
@@ -155,8 +153,11 @@ async fn readable(node: &Node, request: &Request) -> Result<Arc<Tenant>, Error> 
     Err(Error::no_token())
 }
 
-/// The add-on, if the caller may initialise and unseal it.
-async fn writable(node: &Node, request: &Request, fields: &Fields) -> Result<Arc<Tenant>, Error> {
+/// The add-on, if the caller may initialise and unseal it, or do what else Vault lets everybody do who has shares.
+///
+/// # Errors
+/// [`Error::Denied`].
+pub(super) async fn writable(node: &Node, request: &Request, fields: &Fields) -> Result<Arc<Tenant>, Error> {
     let open_to_all = node.settings.unauthenticated_seal_routes;
     let (tenant, credential) = known(node, request).await?;
     if !(open_to_all && is_default(node, &tenant)) {
@@ -178,6 +179,11 @@ async fn known<'r>(
             lenient(node, request)
         }
     }
+}
+
+/// Whose tries are counted.
+pub(super) fn source_of(request: &Request) -> IpAddr {
+    request.source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
 /// The add-on that is meant. A bad token is no token here: these routes are for callers who may have none.
@@ -207,7 +213,7 @@ async fn authorize(
     principal
         .authorize(&Attempt {
             tenant: tenant.id(),
-            operation: Operation::Update,
+            operation: plain_operation(request.verb),
             path: &request.path,
             fields: Some(fields),
             wrap_ttl: None,

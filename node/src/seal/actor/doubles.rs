@@ -15,7 +15,11 @@ use crate::clock::SystemClock;
 use crate::error::Error;
 use crate::id::TenantId;
 use crate::rng::OsRandom;
-use crate::seal::{Gate, Initialized, Quorum, SealHandle, SealParts, SealSettings, SealStatus};
+use crate::seal::peers::Alone;
+use crate::seal::{
+    Gate, Initialized, Publish, Quorum, SealHandle, SealParts, SealSettings, SealStatus,
+};
+use crate::seal::generate_root;
 use crate::secret::Secret;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::key::{Key, KeyRange, Scope, Table};
@@ -48,11 +52,15 @@ impl TestGate {
 
 #[async_trait(?Send)]
 impl Gate for TestGate {
-    async fn open(&self, unsealed: Unsealed) -> Result<(), Error> {
+    async fn open(&self, unsealed: Unsealed) -> Result<Publish, Error> {
         *self.unsealed.lock() = Some(Arc::new(unsealed));
         assert!(!self.open_panics.load(SeqCst), "as told");
         self.turnstile.acquire().await.unwrap().forget();
-        self.next_opens.lock().pop_front().map_or(Ok(()), Err)
+        match self.next_opens.lock().pop_front() {
+            Some(error) => Err(error),
+            // It shows what it has too early: the shell must cope with a gate that is open before it is told to be.
+            None => Ok(Box::new(|| ())),
+        }
     }
 
     async fn found(&self, rows: &mut Rows<'_>) -> Result<Secret<String>, Error> {
@@ -62,6 +70,18 @@ impl Gate for TestGate {
             return Err(Error::Bug("as told".into()));
         }
         Ok(Secret::new(token))
+    }
+
+    fn draw_token(&self) -> Secret<String> {
+        Secret::new("t".repeat(generate_root::OTP_BYTES))
+    }
+
+    async fn add_root_token(
+        &self,
+        rows: &mut Rows<'_>,
+        token: &Secret<String>,
+    ) -> Result<(), Error> {
+        rows.put(Table::Token, &[], token.expose().as_bytes())
     }
 
     fn close(&self) {
@@ -295,6 +315,9 @@ pub(super) async fn start(
         gate: Arc::clone(&gate) as Arc<dyn Gate>,
         clock: Arc::new(SystemClock),
         random: OsRandom,
+        peers: Arc::new(Alone),
+        intents: None,
+        counters: Arc::default(),
         settings,
     };
     let seal = SealHandle::start(&actix::Arbiter::current(), parts).await?;

@@ -1,28 +1,33 @@
 //! The shell around the [ceremony machine](super::state): reads and writes the store, combines shares, opens and
-//! closes the gate. It holds the only state that outlives a command: the shares given, and the keys to seal with.
+//! closes the gate. It holds the only state that outlives a command: the shares given, and the keys to seal with. Whether
+//! the add-on may be open is decided by the [watch](super::watch), which the handle shares.
 
+mod handover;
+mod hearing;
 mod init;
+mod reading;
 mod sealing;
 mod shares;
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 use super::actor::Command;
-use super::attempt::{AttemptId, Incarnation, Purpose};
-use super::config::SealConfig;
-use super::epoch;
+use super::attempt::{AttemptId, Purpose};
 use super::handle::SealParts;
-use super::rows::{SealRows, read_incarnation};
+use super::handover::Ask;
+use super::intent::Intent;
 use super::seal_keys::SealKeys;
-use super::state::{Basis, Ceremony, Effect, Event};
+use super::state::{Ceremony, Effect, Event};
 use super::status::Published;
+use super::watch::Watch;
 use crate::error::Error;
-use crate::store::transact;
 
 /// Where the add-on stands on this node.
 enum Standing {
@@ -32,8 +37,16 @@ enum Standing {
     Opening,
     /// The gate is open; this is what seals it.
     Open(SealKeys),
-    /// The gate is closed, but the store could not be told yet.
-    Sealing(SealKeys),
+}
+
+/// What the shell and its handle both look at.
+pub struct Shared {
+    /// Held while the gate is opened or closed, so that neither overtakes the other.
+    pub watch: Mutex<Watch>,
+    /// Whether the store says something that the shell has not read yet.
+    pub stale: AtomicBool,
+    /// What is shown.
+    pub published: ArcSwap<Published>,
 }
 
 /// See the module.
@@ -41,7 +54,11 @@ pub struct Shell {
     parts: SealParts,
     ceremonies: BTreeMap<Purpose, Ceremony>,
     standing: Standing,
-    published: Arc<ArcSwap<Published>>,
+    /// A seal that is not in the store yet.
+    pending: Option<Intent>,
+    /// What other nodes were asked last.
+    asked: Option<Ask>,
+    shared: Arc<Shared>,
 }
 
 impl Shell {
@@ -51,110 +68,147 @@ impl Shell {
         let new = |purpose| (purpose, Ceremony::new(tenant, purpose, attempt_ttl));
         let ceremonies: BTreeMap<_, _> = Purpose::ALL.into_iter().map(new).collect();
         let published = Published::of(&ceremonies, true);
+        let pending = match &parts.intents {
+            Some(files) => files.get(tenant)?,
+            None => None,
+        };
         let mut shell = Self {
             parts,
             ceremonies,
             standing: Standing::Sealed,
-            published: Arc::new(ArcSwap::from_pointee(published)),
+            pending,
+            asked: None,
+            shared: Arc::new(Shared {
+                watch: Mutex::default(),
+                stale: AtomicBool::new(false),
+                published: ArcSwap::from_pointee(published),
+            }),
         };
         shell.refresh().await?;
+        if let Err(error) = shell.finish_seal().await {
+            tracing::warn!(%tenant, %error, "a seal of before the restart is not durable yet");
+        }
         shell.publish();
         Ok(shell)
     }
 
-    /// The status, kept up to date.
-    pub fn published(&self) -> Arc<ArcSwap<Published>> {
-        Arc::clone(&self.published)
+    /// What the handle looks at.
+    pub fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     /// Does what a command says. Nobody may be waiting for the answer any more; it is done all the same.
     pub async fn execute(&mut self, command: Command) {
         match command {
+            Command::Seal(reply) => {
+                let outcome = self.seal().await;
+                self.answer(reply, outcome);
+            }
+            Command::Obey(order, reply) => {
+                let outcome = self.obey(order).await;
+                self.answer(reply, outcome);
+            }
+            command => {
+                self.reconcile().await;
+                self.execute_reconciled(command).await;
+            }
+        }
+        self.reconcile().await;
+        self.publish();
+    }
+
+    async fn execute_reconciled(&mut self, command: Command) {
+        match command {
             Command::Init(quorum, reply) => {
                 let outcome = self.init(quorum).await;
-                self.publish();
-                let _ = reply.send(outcome);
+                self.answer(reply, outcome);
             }
             Command::Start(purpose, parameters, reply) => {
                 let outcome = self.start_attempt(purpose, parameters).await;
-                self.publish();
-                let _ = reply.send(outcome);
+                self.answer(reply, outcome);
             }
             Command::Submit(submission, reply) => {
                 let outcome = self.submit(submission).await;
-                self.publish();
-                let _ = reply.send(outcome);
+                self.answer(reply, outcome);
             }
             Command::Cancel(purpose, reply) => {
                 let outcome = self.cancel(purpose);
-                self.publish();
-                let _ = reply.send(outcome);
+                self.answer(reply, outcome);
             }
-            Command::Seal(reply) => {
-                let outcome = self.seal().await;
-                self.publish();
-                let _ = reply.send(outcome);
+            Command::Hear(offer, reply) => self.hear(offer, reply).await,
+            Command::HearSealed(incarnation, through) => {
+                self.hear_sealed(incarnation, through).await;
             }
-            Command::Wake => {
-                for purpose in Purpose::ALL {
-                    self.step(purpose, Event::Ticked);
-                }
-                if let Err(error) = self.finish_seal().await {
-                    tracing::warn!(tenant = %self.parts.tenant, %error, "a seal is not durable yet");
-                }
-                self.publish();
+            Command::Refresh(reply) => {
+                let outcome = self.refresh().await.map(drop);
+                self.answer(reply, outcome);
             }
+            Command::AskForKeys(reply) => {
+                let outcome = self.ask_for_keys().await;
+                self.answer(reply, outcome);
+            }
+            Command::TakeKeys(handed, reply) => {
+                let outcome = self.take_keys(handed).await;
+                self.answer(reply, outcome);
+            }
+            Command::GiveKeys(ask, reply) => {
+                let outcome = self.give_keys(ask).await;
+                self.answer(reply, Ok(outcome));
+            }
+            Command::SwitchHandoff(on, reply) => {
+                let outcome = self.switch_handoff(on).await;
+                self.answer(reply, outcome);
+            }
+            Command::ReadHandoff(reply) => {
+                let outcome = self.reads_handoff().await;
+                self.answer(reply, outcome);
+            }
+            Command::OfferAll => self.offer_all(),
+            Command::Wake => self.wake().await,
+            // What it asks for is done around every command.
+            Command::Reread | Command::Seal(_) | Command::Obey(..) => {}
         }
+    }
+
+    /// Publishes before it answers, so that whoever has the answer sees its effect.
+    fn answer<T>(&self, reply: oneshot::Sender<Result<T, Error>>, outcome: Result<T, Error>) {
+        self.publish();
+        let _ = reply.send(outcome);
+    }
+
+    /// Follows what happened around the actor: the gate was closed, or the store has news.
+    async fn reconcile(&mut self) {
+        if self.shared.stale.swap(false, Ordering::SeqCst)
+            && let Err(error) = self.refresh().await
+        {
+            tracing::warn!(tenant = %self.parts.tenant, %error, "the seal could not be read again");
+        }
+        let is_open = matches!(self.standing, Standing::Open(_));
+        if is_open && self.shared.watch.lock().opening().is_none() {
+            self.parts.gate.close();
+            self.standing = Standing::Sealed;
+            tracing::info!(tenant = %self.parts.tenant, "closed");
+        }
+    }
+
+    async fn wake(&mut self) {
+        for purpose in Purpose::ALL {
+            self.advance(purpose, Event::Ticked);
+        }
+        if let Err(error) = self.finish_seal().await {
+            tracing::warn!(tenant = %self.parts.tenant, %error, "a seal is not durable yet");
+        }
+        self.retry_opening().await;
     }
 
     /// After how long a [`Command::Wake`] is due.
     pub fn next_wake(&self) -> Option<Duration> {
-        if matches!(self.standing, Standing::Sealing(_)) {
-            return Some(self.parts.settings.retry_interval);
-        }
         let now = self.parts.clock.since_boot();
         let deadlines = self.ceremonies.values().filter_map(Ceremony::deadline);
-        deadlines.min().map(|deadline| deadline.saturating_sub(now))
-    }
-
-    /// Reads the store and lets the ceremony know.
-    async fn refresh(&mut self) -> Result<Option<SealRows>, Error> {
-        let (incarnation, rows) = self.in_time(self.read()).await?;
-        self.configure(incarnation, rows.as_ref())?;
-        Ok(rows)
-    }
-
-    fn configure(
-        &mut self,
-        incarnation: Incarnation,
-        rows: Option<&SealRows>,
-    ) -> Result<(), Error> {
-        let basis = match rows {
-            None => None,
-            Some(rows) => Some(Box::new(Basis {
-                incarnation,
-                epoch: epoch::claim(&rows.epoch)?,
-                config: SealConfig::claim(&rows.config)?,
-            })),
-        };
-        for purpose in Purpose::ALL {
-            for effect in self.step(purpose, Event::Configured(basis.clone())) {
-                if let Effect::Refuse(refusal) = effect {
-                    return Err(refusal.into());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn read(&self) -> Result<(Incarnation, Option<SealRows>), Error> {
-        transact(self.parts.store.as_ref(), async |transaction, _| {
-            let incarnation = read_incarnation(transaction).await?;
-            let rows = SealRows::read(transaction, self.parts.tenant).await?;
-            Ok((incarnation, rows))
-        })
-        .await
-        .map(|(read, _)| read)
+        let expiry = deadlines.min().map(|deadline| deadline.saturating_sub(now));
+        let must_retry = self.pending.is_some() || self.waits_to_open();
+        let retry = must_retry.then_some(self.parts.settings.retry_interval);
+        expiry.into_iter().chain(retry).min()
     }
 
     fn step(&mut self, purpose: Purpose, event: Event) -> Vec<Effect> {
@@ -175,13 +229,7 @@ impl Shell {
     fn publish(&self) {
         let sealed = !matches!(self.standing, Standing::Open(_));
         let published = Published::of(&self.ceremonies, sealed);
-        self.published.store(Arc::new(published));
-    }
-
-    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        tokio::time::timeout(self.parts.settings.store_timeout, work)
-            .await
-            .unwrap_or_else(|_| Err(Error::Unavailable("the store does not answer".into())))
+        self.shared.published.store(Arc::new(published));
     }
 }
 
@@ -189,6 +237,8 @@ impl Shell {
 impl Drop for Shell {
     fn drop(&mut self) {
         if matches!(self.standing, Standing::Opening | Standing::Open(_)) {
+            let mut watch = self.shared.watch.lock();
+            watch.closed();
             self.parts.gate.close();
         }
     }

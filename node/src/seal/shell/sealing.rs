@@ -1,62 +1,156 @@
-//! Sealing: the keys go first, then the stored epoch is raised, however often that has to be tried.
+//! Sealing: the keys go first, the other nodes are told, and the stored epoch is raised, however often that has to be
+//! tried. What is to be written is signed before the keys go, so nothing secret waits for a store that is down.
 
 use super::{Shell, Standing};
 use crate::error::Error;
+use crate::seal::actor::Sealing;
 use crate::seal::attempt::Purpose;
 use crate::seal::epoch;
-use crate::seal::seal_keys::SealKeys;
+use crate::seal::intent::Intent;
+use crate::seal::peers::Order;
+use crate::seal::rows::read_incarnation;
 use crate::store::change::Facet;
 use crate::store::key::{Key, Scope, Table};
 use crate::store::transact;
 
 impl Shell {
-    /// Drops the keys first, whatever the store then says.
-    pub(super) async fn seal(&mut self) -> Result<(), Error> {
-        self.parts.gate.close();
+    /// Seals the cluster by order of a user.
+    pub(super) async fn seal(&mut self) -> Result<Sealing, Error> {
+        let had_keys = self.drop_keys()?;
         for purpose in Purpose::ALL {
-            self.end_attempt(purpose);
+            // Begun already; nobody waits for it.
+            drop(self.end_attempt(purpose));
         }
-        self.standing = match std::mem::replace(&mut self.standing, Standing::Sealed) {
-            Standing::Sealed | Standing::Opening => Standing::Sealed,
-            Standing::Open(keys) | Standing::Sealing(keys) => Standing::Sealing(keys),
-        };
         self.publish();
-        self.finish_seal().await.map_err(|error| {
-            tracing::warn!(tenant = %self.parts.tenant, %error, "a seal is not durable yet");
-            Error::Unavailable(
-                "sealed on this node, but not yet durable: the store does not answer; it is tried again until it does"
-                    .into(),
-            )
+        let order = self.stored().map(|stored| Order {
+            tenant: self.parts.tenant,
+            incarnation: stored.incarnation,
+            through: self
+                .pending
+                .as_ref()
+                .map_or(stored.epoch, |intent| intent.through().max(stored.epoch)),
+        });
+        let elsewhere = match order {
+            Some(order) => self.parts.peers.seal(order),
+            None => Box::pin(async { Default::default() }),
+        };
+        let committed = self.finish_seal().await;
+        Ok(Sealing {
+            had_keys,
+            committed,
+            elsewhere,
         })
+    }
+
+    /// Carries out an order that another node was given; whether it is committed.
+    pub(super) async fn obey(&mut self, order: Order) -> Result<bool, Error> {
+        let opening = self.shared.watch.lock().opening();
+        let is_meant =
+            |(incarnation, epoch)| incarnation == order.incarnation && epoch <= order.through;
+        if opening.is_some_and(is_meant) {
+            self.drop_keys()?;
+        }
+        let concerns = |stored: &crate::seal::handover::Stored| {
+            stored.incarnation == order.incarnation && stored.epoch <= order.through
+        };
+        if self.stored().as_ref().is_some_and(concerns) {
+            for purpose in Purpose::ALL {
+                drop(self.end_attempt(purpose));
+            }
+        }
+        self.publish();
+        self.finish_seal().await?;
+        self.refresh().await?;
+        let stored = self.stored();
+        Ok(stored.is_some_and(|stored| {
+            stored.incarnation == order.incarnation && stored.epoch > order.through
+        }))
+    }
+
+    /// Drops the keys, having signed with them what seals what they had opened; whether there were any.
+    fn drop_keys(&mut self) -> Result<bool, Error> {
+        let standing = std::mem::replace(&mut self.standing, Standing::Sealed);
+        let opening = {
+            let mut watch = self.shared.watch.lock();
+            let opening = watch.opening();
+            watch.closed();
+            self.parts.gate.close();
+            opening
+        };
+        let Standing::Open(keys) = standing else {
+            return Ok(false);
+        };
+        let incarnation = opening
+            .map(|(incarnation, _)| incarnation)
+            .or_else(|| self.stored().map(|stored| stored.incarnation));
+        if let Some(incarnation) = incarnation {
+            self.plan(keys.intent(incarnation)?);
+        }
+        Ok(true)
+    }
+
+    /// Has a seal to be done, now or after a restart.
+    pub(super) fn plan(&mut self, intent: Intent) {
+        self.pending = Some(intent);
     }
 
     /// Raises the stored epoch, if that is still to be done.
     pub(super) async fn finish_seal(&mut self) -> Result<(), Error> {
-        let Standing::Sealing(keys) = &self.standing else {
+        let Some(intent) = self.pending.clone() else {
             return Ok(());
         };
-        self.in_time(self.raise_epoch(keys)).await?;
-        self.standing = Standing::Sealed;
-        tracing::info!(tenant = %self.parts.tenant, "sealed");
+        let tenant = self.parts.tenant;
+        if let Err(error) = self.in_time(self.raise_epoch(&intent)).await {
+            self.keep(&intent);
+            return Err(error);
+        }
+        self.pending = None;
+        if let Some(Err(error)) = self
+            .parts
+            .intents
+            .as_ref()
+            .map(|files| files.remove(tenant))
+        {
+            tracing::warn!(%tenant, %error, "a seal that is done is done again after a restart, without effect");
+        }
+        tracing::info!(%tenant, "sealed");
+        self.parts.peers.tell_sealed(Order {
+            tenant,
+            incarnation: intent.incarnation(),
+            through: intent.through(),
+        });
         // Only so that a store that goes back behind this seal is noticed; the seal stands without it.
         if let Err(error) = self.refresh().await {
-            tracing::warn!(tenant = %self.parts.tenant, %error, "the store could not be read after a seal");
+            tracing::warn!(%tenant, %error, "the store could not be read after a seal");
         }
         Ok(())
     }
 
-    async fn raise_epoch(&self, keys: &SealKeys) -> Result<(), Error> {
-        let address = epoch::address(keys.tenant());
+    /// Keeps a seal that could not be written, so that a restart does not lose it.
+    fn keep(&self, intent: &Intent) {
+        let tenant = self.parts.tenant;
+        match &self.parts.intents {
+            Some(files) => {
+                if let Err(error) = files.put(tenant, intent) {
+                    tracing::error!(%tenant, %error, "a seal that is not durable would not survive a restart");
+                }
+            }
+            None => {
+                tracing::warn!(%tenant, "a seal that is not durable would not survive a restart: no state_dir is configured");
+            }
+        }
+    }
+
+    async fn raise_epoch(&self, intent: &Intent) -> Result<(), Error> {
+        let tenant = self.parts.tenant;
+        let address = epoch::address(tenant);
         transact(self.parts.store.as_ref(), async |transaction, _| {
+            let incarnation = read_incarnation(transaction).await?;
             let stored = transaction.get(&address).await?;
-            if let Some(row) = keys.sealing_row(stored.as_deref())? {
-                transaction.set(&address, &row);
-                transaction.append_change(&Facet::Seal.encode(keys.tenant()));
-                transaction.set_stamp(&Key::row(
-                    Scope::Tenant(keys.tenant()),
-                    Table::ChangeStamp,
-                    &[],
-                ));
+            if let Some(row) = intent.row_to_write(incarnation, stored.as_deref()) {
+                transaction.set(&address, row);
+                transaction.append_change(&Facet::Seal.encode(tenant));
+                transaction.set_stamp(&Key::row(Scope::Tenant(tenant), Table::ChangeStamp, &[]));
             }
             Ok(())
         })

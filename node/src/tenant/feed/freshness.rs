@@ -14,6 +14,7 @@ use super::{CatchUp, ChangeFeed};
 use crate::actor::ask;
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::seal::{Faults, lease};
 
 /// See the module.
 pub struct Freshness {
@@ -39,7 +40,8 @@ impl Freshness {
 
     /// Whether a cached grant may be served now.
     pub fn is_fresh(&self) -> bool {
-        self.clock.since_boot().saturating_sub(self.confirmed()) <= self.staleness_max
+        let now = self.clock.since_boot();
+        lease::holds(self.confirmed(), now, self.staleness_max, Faults::default())
     }
 
     /// How far behind the store a cached grant may be.

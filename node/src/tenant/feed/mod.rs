@@ -248,6 +248,10 @@ async fn apply(tenants: &Tenants, record: &[u8]) -> Result<(), Error> {
     let opened = tenant.as_ref().and_then(|tenant| tenant.opened());
     let applied = match (facet, opened) {
         (Facet::AddOn, _) => tenants.renew(id).await,
+        (Facet::Seal, _) => match &tenant {
+            Some(tenant) => tenant.seal().follow_store().await,
+            None => Ok(()),
+        },
         (_, Some(opened)) => opened.tenant.apply(facet).await,
         (_, None) => Ok(()),
     };
@@ -300,6 +304,9 @@ mod tests {
             },
             seal: SealSettings::default(),
             keepers: Arbiter::current(),
+            peers: Arc::new(crate::seal::peers::Alone),
+            intents: None,
+            counters: Arc::default(),
         };
         let tenants = Tenants::load(Arc::clone(&store), clock.clone(), settings);
         let tenants = Arc::new(tenants.await.unwrap());
