@@ -20,20 +20,17 @@ pub struct Incarnation(pub [u8; 16]);
 pub enum Purpose {
     /// `operator unseal`.
     Unseal = 1,
-    /// `operator rekey`.
+    /// `operator rekey`, and `operator rotate-keys`, which is OpenBao's name for it.
     Rekey = 2,
-    /// `operator rotate-keys`.
-    RotateKeys = 3,
     /// `operator generate-root`.
     GenerateRoot = 4,
 }
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 3] = [
         Self::Unseal,
         Self::Rekey,
-        Self::RotateKeys,
         Self::GenerateRoot,
     ];
 
@@ -134,7 +131,7 @@ mod tests {
                 ..id
             },
             AttemptId {
-                purpose: Purpose::RotateKeys,
+                purpose: Purpose::Rekey,
                 ..id
             },
             AttemptId {
