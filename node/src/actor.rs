@@ -6,6 +6,7 @@ use actix::{Actor, Addr, Handler, Message};
 use tokio::sync::oneshot;
 
 use crate::error::Error;
+use crate::metrics::actors::Asking;
 
 /// Sends the message that `make` builds around a reply channel, and waits for the reply.
 ///
@@ -20,12 +21,16 @@ where
     A::Context: ToEnvelope<A, M>,
     M: Message<Result = ()> + Send + 'static,
 {
+    let asking = Asking::of::<A>();
     let (reply, answer) = oneshot::channel();
     match actor.try_send(make(reply)) {
         Ok(()) => answer.await.map_err(|_| gone()),
-        Err(SendError::Full(_)) => Err(Error::Unavailable(
-            "too many changes are waiting, try again".into(),
-        )),
+        Err(SendError::Full(_)) => {
+            asking.refused();
+            Err(Error::Unavailable(
+                "too many changes are waiting, try again".into(),
+            ))
+        }
         Err(SendError::Closed(_)) => Err(gone()),
     }
 }

@@ -35,6 +35,8 @@ pub enum Error {
     Conflict,
     /// Something this depends on is down or full. Try again later.
     Unavailable(String),
+    /// No audit device could be written to, so nothing may happen. Call the operator.
+    Unaudited,
     /// Stored bytes do not authenticate or do not decode. Call the operator.
     Corrupt(String),
     /// A mistake in this program. Report it.
@@ -103,6 +105,7 @@ impl fmt::Display for Error {
                 )
             }
             Self::Conflict => formatter.write_str("too many concurrent changes, try again"),
+            Self::Unaudited => formatter.write_str("failed to audit: no audit device takes a line"),
             Self::Corrupt(what) => write!(formatter, "stored data is damaged: {what}"),
             Self::Bug(what) => write!(formatter, "internal error: {what}"),
         }

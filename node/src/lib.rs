@@ -5,6 +5,7 @@
 
 mod actor;
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod barrier;
 pub mod cli;
@@ -25,3 +26,4 @@ pub mod seal;
 pub mod secret;
 pub mod store;
 pub mod tenant;
+pub mod wiping;

@@ -6,6 +6,10 @@ use std::process::ExitCode;
 use conclave::cli::{self, Environment, Session};
 use conclave::clock::SystemClock;
 use conclave::rng::OsRandom;
+use conclave::wiping::WipingAllocator;
+
+#[global_allocator]
+static ALLOCATOR: WipingAllocator = WipingAllocator;
 
 fn main() -> ExitCode {
     let environment = Environment::new(std::env::vars_os());

@@ -7,11 +7,13 @@ use actix::Addr;
 use conclave_cluster::ClusterHandle;
 use conclave_wg::udp::UdpTransport;
 
+use crate::audit::Audit;
 use crate::auth::biscuit::Biscuits;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::http::body::BodyRoom;
 use crate::membership::Membership;
+use crate::metrics::NodeMetrics;
 use crate::rng::OsRandom;
 use crate::store::Store;
 use crate::store::observed::StoreMetrics;
@@ -31,6 +33,16 @@ pub struct NodeSettings {
     pub version: String,
     /// Whether init and unseal of the default add-on need no token.
     pub unauthenticated_seal_routes: bool,
+}
+
+/// What watches a node at work.
+pub struct Observers {
+    /// Who asked for what.
+    pub audit: Arc<Audit>,
+    /// What it cost.
+    pub metrics: Arc<NodeMetrics>,
+    /// What the store's operations cost.
+    pub store: Arc<StoreMetrics>,
 }
 
 /// One running node.
@@ -59,6 +71,10 @@ pub struct Node {
     pub settings: NodeSettings,
     /// Room for the bodies of requests.
     pub body_room: BodyRoom,
+    /// Who asked for what.
+    pub audit: Arc<Audit>,
+    /// What it cost.
+    pub metrics: Arc<NodeMetrics>,
     draining: AtomicBool,
     in_flight: AtomicUsize,
 }
@@ -70,8 +86,6 @@ pub struct InFlight<'n>(&'n Node);
 pub struct NodeParts {
     /// See [`Node::store`].
     pub store: Arc<dyn Store>,
-    /// See [`Node::store_metrics`].
-    pub store_metrics: Arc<StoreMetrics>,
     /// See [`Node::clock`].
     pub clock: Arc<dyn Clock>,
     /// See [`Node::tenants`].
@@ -84,6 +98,8 @@ pub struct NodeParts {
     pub freshness: Arc<Freshness>,
     /// The other nodes and the tunnels to them.
     pub membership: Option<Membership>,
+    /// What watches it.
+    pub observers: Observers,
     /// See [`Node::settings`].
     pub settings: NodeSettings,
 }
@@ -92,9 +108,10 @@ impl Node {
     /// A node of these parts.
     pub fn new(parts: NodeParts) -> Self {
         let membership = parts.membership;
+        let observers = parts.observers;
         Self {
             store: parts.store,
-            store_metrics: parts.store_metrics,
+            store_metrics: observers.store,
             clock: parts.clock,
             random: OsRandom,
             tenants: parts.tenants,
@@ -105,6 +122,8 @@ impl Node {
             tunnels: membership.map(|member| member.tunnels),
             settings: parts.settings,
             body_room: BodyRoom::default(),
+            audit: observers.audit,
+            metrics: observers.metrics,
             draining: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
         }

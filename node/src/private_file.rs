@@ -12,13 +12,25 @@ use zeroize::Zeroizing;
 use crate::error::Error;
 
 /// A PEM file with one key has some hundred bytes; comments and line ends may be around it.
-const MAX_FILE_BYTES: u64 = 4096;
+const MAX_FILE_BYTES: usize = 4096;
 
 /// What the file holds. `field` names the setting in complaints.
 ///
 /// # Errors
 /// [`Error::Invalid`] when the file is not there, may be read by others than its owner, or is no text.
 pub fn read(field: &'static str, path: &Path) -> Result<Zeroizing<String>, Error> {
+    read_bounded(field, path, MAX_FILE_BYTES)
+}
+
+/// The same for files that may be longer than one key; the rest of one that is too long is left out.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_bounded(
+    field: &'static str,
+    path: &Path,
+    most_bytes: usize,
+) -> Result<Zeroizing<String>, Error> {
     let refuse = |what: fmt::Arguments<'_>| {
         Err(Error::invalid(field, format!("{}: {what}", path.display())))
     };
@@ -37,8 +49,8 @@ pub fn read(field: &'static str, path: &Path) -> Result<Zeroizing<String>, Error
         ));
     }
     // Room for all of it at once: a buffer that grows leaves copies behind.
-    let mut text = Zeroizing::new(String::with_capacity(MAX_FILE_BYTES as usize));
-    if let Err(error) = file.take(MAX_FILE_BYTES).read_to_string(&mut text) {
+    let mut text = Zeroizing::new(String::with_capacity(most_bytes));
+    if let Err(error) = file.take(most_bytes as u64).read_to_string(&mut text) {
         return refuse(format_args!("cannot be read: {error}"));
     }
     Ok(text)

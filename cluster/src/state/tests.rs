@@ -289,6 +289,30 @@ fn strangers_other_clusters_noise_and_floods_are_dropped_and_counted() {
 }
 
 #[test]
+fn replayed_packets_change_nothing_and_are_counted() {
+    let mut pair = Pair::up();
+    let sent = pair.b.step(Event::Woke, at(600));
+    let heartbeat = sent.into_iter().find_map(|effect| match effect {
+        Effect::Send { to, packet } if to == name("a") => Some(packet),
+        _ => None,
+    });
+    let packet = heartbeat.expect("a heartbeat");
+    let receive = || Event::Received {
+        from: name("b"),
+        packet: packet.clone(),
+    };
+    pair.a.step(receive(), at(601));
+    let (stale, view) = (pair.a.counters().stale, pair.a.view(at(601).since_boot));
+    for _ in 0..100 {
+        assert_eq!(pair.a.step(receive(), at(601)), []);
+    }
+    assert_eq!(pair.a.counters().stale, stale + 100);
+    let mut after = pair.a.view(at(601).since_boot);
+    after.counters = view.counters;
+    assert_eq!(after, view);
+}
+
+#[test]
 fn a_reload_adds_and_removes_peers_and_keeps_the_rest() {
     let mut pair = Pair::up();
     let next =

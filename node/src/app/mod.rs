@@ -1,17 +1,21 @@
 //! The composition root: every actor and trait object of a running node is made here, and taken down here.
 
+mod audit;
 mod cluster;
 mod dev;
 mod logging;
+mod memory;
 mod operator;
 mod shutdown;
+mod telemetry;
 mod tls;
+pub mod tunnel;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Arbiter;
-use actix_web::web::{self, Data};
+use actix_web::dev::fn_service;
 use actix_web::{App, HttpServer};
 
 use crate::auth::biscuit::Biscuits;
@@ -21,7 +25,8 @@ use crate::config::{self, Config, Listener, Storage};
 use crate::error::Error;
 use crate::http::{Endpoint, serve as serve_request};
 use crate::membership::{About, Membership};
-use crate::node::{Node, NodeParts, NodeSettings};
+use crate::metrics::NodeMetrics;
+use crate::node::{Node, NodeParts, NodeSettings, Observers};
 use crate::rng::OsRandom;
 use crate::seal::SealSettings;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
@@ -59,12 +64,13 @@ pub enum Mode {
 /// [`Error::Invalid`] for settings that do not work out on this machine, and what the store says at start.
 pub fn serve(config: &Config, source: Option<config::Source>, mode: Mode) -> Result<(), Error> {
     logging::start(config);
-    protect_memory();
+    memory::protect(config.disable_mlock);
     actix_web::rt::System::new().block_on(run(config, source, mode))
 }
 
 async fn run(config: &Config, source: Option<config::Source>, mode: Mode) -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let metrics = Arc::new(NodeMetrics::new(clock.now())?);
     // The way to the store may lead through the tunnels.
     let tunnels = match &config.cluster {
         Some(cluster) => Some(cluster::open_tunnels(cluster).await?),
@@ -95,16 +101,25 @@ async fn run(config: &Config, source: Option<config::Source>, mode: Mode) -> Res
         }
         _ => None,
     };
+    let audit = audit::open(config, &random)?;
+    audit.metrics().register(metrics.registry())?;
+    let observers = Observers {
+        audit,
+        metrics,
+        store: store_metrics,
+    };
     let biscuits = Biscuits::new(operator);
-    let store = (store, store_metrics);
-    let node = Arc::new(build(config, store, clock, biscuits, membership).await?);
+    let node = Arc::new(build(config, store, clock, biscuits, membership, observers).await?);
     if let Mode::Dev { root_token } = mode {
         dev::open(&node, root_token).await?;
     }
-    let mut servers = Vec::with_capacity(config.listeners.len());
+    let mut servers = Vec::with_capacity(config.listeners.len() + 1);
     for listener in &config.listeners {
         servers.push(listen(&node, listener)?);
         tracing::info!(url = listener.url(), "listening");
+    }
+    if let Some(settings) = &config.telemetry {
+        servers.push(telemetry::listen(&node, settings)?);
     }
     shutdown::serve_until_told(&node, servers).await
 }
@@ -134,10 +149,11 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, Error> {
 /// Starts the actors and joins the parts of a node.
 async fn build(
     config: &Config,
-    (store, store_metrics): (Arc<dyn Store>, Arc<StoreMetrics>),
+    store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     biscuits: Biscuits,
     membership: Option<Membership>,
+    observers: Observers,
 ) -> Result<Node, Error> {
     let keepers = Arbiter::new().handle();
     let seconds = |ttl: Duration| i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
@@ -180,13 +196,13 @@ async fn build(
     };
     Ok(Node::new(NodeParts {
         store,
-        store_metrics,
         clock,
         tenants,
         biscuits,
         feed,
         freshness,
         membership,
+        observers,
         settings,
     }))
 }
@@ -201,15 +217,15 @@ fn about(config: &Config) -> About {
 
 /// Binds one listener.
 fn listen(node: &Arc<Node>, listener: &Listener) -> Result<actix_web::dev::Server, Error> {
-    let endpoint = Data::new(Endpoint {
+    let endpoint = Arc::new(Endpoint {
         node: Arc::clone(node),
         max_request_bytes: usize::try_from(listener.max_request_bytes).unwrap_or(usize::MAX),
         max_request_duration: listener.max_request_duration,
     });
     let server = HttpServer::new(move || {
-        App::new()
-            .app_data(endpoint.clone())
-            .default_service(web::to(serve_request))
+        let endpoint = Arc::clone(&endpoint);
+        let serve = move |request| serve_request(request, Arc::clone(&endpoint));
+        App::new().default_service(fn_service(serve))
     })
     .keep_alive(KEEP_ALIVE)
     .client_request_timeout(HEAD_TIMEOUT)
@@ -223,21 +239,4 @@ fn listen(node: &Arc<Node>, listener: &Listener) -> Result<actix_web::dev::Serve
     server
         .map(HttpServer::run)
         .map_err(|error| Error::invalid("address", format!("cannot listen on {address}: {error}")))
-}
-
-/// Core dumps hold keys, and so does swapped memory.
-fn protect_memory() {
-    use rustix::process::{Resource, Rlimit, setrlimit};
-    let none = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
-    if let Err(error) = setrlimit(Resource::Core, none) {
-        tracing::warn!(%error, "core dumps could not be switched off");
-    }
-    if let Err(error) =
-        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-    {
-        tracing::warn!(%error, "the process can be read by a debugger");
-    }
 }

@@ -1,4 +1,4 @@
-//! The command line: `conclave server`, `addon`, `kms`, `policy`, `token` and `version`.
+//! The command line: `conclave server`, `addon`, `cluster`, `kms`, `policy`, `token`, `wg` and `version`.
 //!
 //! Commands print a table for people and JSON for programs (`--format json`). Exit codes are the Vault CLI's: 0 done,
 //! 1 wrong usage or something on this machine, 2 the node said no or there is nothing. Secrets are never taken from
@@ -9,14 +9,17 @@
 mod addon;
 mod caller;
 mod client;
+mod cluster;
 mod environment;
 mod kms;
+mod operator;
 mod output;
 mod policy;
 mod server;
 #[cfg(test)]
 mod tests;
 mod token;
+mod wg;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -51,6 +54,9 @@ enum Command {
     Server(server::Arguments),
     /// Make, list, show and delete add-ons.
     Addon(addon::Arguments),
+    /// Make the folders of a new cluster, and look at a running one.
+    #[command(subcommand)]
+    Cluster(cluster::Command),
     /// List, read and write the key-value secrets of an add-on.
     Kms(kms::Arguments),
     /// Say why a token may do something or not.
@@ -59,6 +65,9 @@ enum Command {
     /// Look into tokens and narrow them, offline.
     #[command(subcommand)]
     Token(token::Command),
+    /// WireGuard keys and tunnels.
+    #[command(subcommand)]
+    Wg(wg::Command),
     /// Print the version.
     Version,
 }
@@ -139,9 +148,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, session: &mut Session<
     let result = match arguments.command {
         Command::Server(arguments) => server::run(&arguments, session),
         Command::Addon(arguments) => addon::run(&arguments, format, session),
+        Command::Cluster(command) => cluster::run(&command, format, session),
         Command::Kms(arguments) => kms::run(&arguments, format, session),
         Command::Policy(command) => policy::run(&command, format, session),
         Command::Token(command) => token::run(&command, format, session),
+        Command::Wg(command) => wg::run(&command, format, session),
         Command::Version => version(format, session),
     };
     match result {

@@ -170,11 +170,6 @@ pub(super) fn cluster(place: String, block: &Block) -> Result<Membership, Config
     for (entry, section) in entries {
         section.finish()?;
         if let Some(file) = entry.preshared_key_file {
-            if entry.name == me {
-                let place = format!("{place}: node {:?}", me.as_str());
-                let message = "is this node itself, and shares no key with itself";
-                return Err(ConfigError::at(place, "preshared_key_file", message));
-            }
             preshared_key_files.insert(entry.name.clone(), file);
         }
         members.push(Member {
@@ -186,6 +181,11 @@ pub(super) fn cluster(place: String, block: &Block) -> Result<Membership, Config
     }
     let roster = Roster::new(ClusterId(id.into_bytes()), &me, members)
         .map_err(|error| ConfigError::new(&place, error.to_string()))?;
+    if preshared_key_files.contains_key(&me) {
+        let place = format!("{place}: node {:?}", me.as_str());
+        let message = "is this node itself, and shares no key with itself";
+        return Err(ConfigError::at(place, "preshared_key_file", message));
+    }
     Ok(Membership {
         place,
         roster,

@@ -5,8 +5,10 @@
 //! in, so tests need none. Relative paths are relative to the working directory, as Vault takes them.
 
 mod cluster;
+mod operations;
 mod read;
 mod section;
+mod storage;
 #[cfg(test)]
 mod tests;
 
@@ -15,10 +17,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use cluster::{ClusterConfig, Host, WireGuard};
-
+use crate::audit::file::FileOptions;
 use crate::store::foundationdb::FoundationDbOptions;
 use crate::store::postgres::PostgresOptions;
+
+pub use cluster::{ClusterConfig, Host, WireGuard};
 
 /// The largest configuration file that is read. A real one has a few kilobytes.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -71,6 +74,12 @@ pub struct Config {
     pub log_format: LogFormat,
     /// `staleness_max`: how far behind the store a cached grant may be. Default: 500ms.
     pub staleness_max: Duration,
+    /// `audit "file" {}`, any number: where it is written down who asked for what. Default: nowhere.
+    pub audit: Vec<FileOptions>,
+    /// `telemetry {}`: where the node's metrics are read. Default: nowhere.
+    pub telemetry: Option<Telemetry>,
+    /// `disable_mlock`: leave memory unlocked, so that it may be swapped out. Default: false.
+    pub disable_mlock: bool,
     /// `attempt_ttl`: after how long an unfinished unseal, rekey or generate-root is forgotten. Default: 1h.
     pub attempt_ttl: Duration,
 }
@@ -140,6 +149,15 @@ pub struct Listener {
     pub max_request_bytes: u64,
     /// `max_request_duration`: how long a request may take. Default: 90s.
     pub max_request_duration: Duration,
+}
+
+/// `telemetry {}`: a listener of its own, for the operator's Prometheus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Telemetry {
+    /// `prometheus_address`: IP address and port.
+    pub address: SocketAddr,
+    /// `tls_cert_file` and `tls_key_file`; `None` on loopback without them, or after `tls_disable = true`.
+    pub tls: Option<ListenerTls>,
 }
 
 /// The certificate of one listener, read again on SIGHUP.
@@ -285,6 +303,9 @@ impl Default for Config {
             log_level: LogLevel::Info,
             log_format: LogFormat::Text,
             staleness_max: Duration::from_millis(500),
+            audit: Vec::new(),
+            telemetry: None,
+            disable_mlock: false,
             attempt_ttl: Duration::from_secs(3600),
         }
     }

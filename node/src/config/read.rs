@@ -5,27 +5,15 @@ use std::time::Duration;
 
 use hcl::{Block, Body};
 
+use super::operations::Operations;
 use super::section::Section;
+use super::storage;
 use super::{
-    Config, ConfigError, DEFAULT_CACHE_BYTES, Listener, ListenerTls, LogFormat, LogLevel,
-    OperatorPublicKey, Storage,
+    Config, ConfigError, Listener, ListenerTls, LogFormat, LogLevel, OperatorPublicKey, Storage,
 };
-use crate::store::foundationdb::{FoundationDbOptions, FoundationDbTls};
-use crate::store::postgres::{ConnectionUrl, PostgresOptions};
 
 /// The file in the data folder that holds the operator key when the configuration names none.
 const OPERATOR_KEY_FILE: &str = "operator.key";
-/// redb needs some pages to work with.
-const MIN_CACHE_BYTES: u64 = 1024 * 1024;
-const MAX_CACHE_BYTES: u64 = 1024 * 1024 * 1024 * 1024;
-/// One connection follows the change feed; the others serve requests.
-const MIN_CONNECTIONS: u32 = 2;
-/// PostgreSQL runs a process for each connection; a server with room for this many is a large one.
-const MAX_CONNECTIONS: u32 = 1000;
-/// Each key begins with it, and FoundationDB takes keys of 10 kB.
-const MAX_PREFIX_BYTES: usize = 64;
-/// What a request to a shared store needs at least when the network is slow.
-const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
 /// The smallest body limit that lets a share or a token through.
 const MIN_REQUEST_BYTES: u64 = 1024;
 /// A body is held in memory while it is worked on, so the limit is itself limited.
@@ -34,7 +22,6 @@ const MAX_REQUEST_BYTES: u64 = 1024 * 1024 * 1024;
 const MAX_LISTENERS: usize = 16;
 
 const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 /// Ten years: beyond any lease, within every representation of time.
 const TEN_YEARS: Duration = Duration::from_secs(87_600 * 3600);
@@ -59,13 +46,14 @@ pub(super) fn config<'a>(
     let mut storage = None;
     let mut listeners = Vec::new();
     let (mut cluster, mut wireguard) = (None, None);
+    let mut operations = Operations::default();
     for block in body.blocks() {
         let place = format!("{name}: {}", heading(block));
         match block.identifier() {
             "storage" if storage.is_some() => {
                 return Err(ConfigError::new(place, "there can be only one storage"));
             }
-            "storage" => storage = Some(self::storage(place, block)?),
+            "storage" => storage = Some(storage::storage(place, block)?),
             "listener" if listeners.len() == MAX_LISTENERS => {
                 return Err(ConfigError::new(
                     place,
@@ -81,10 +69,11 @@ pub(super) fn config<'a>(
                 return Err(ConfigError::new(place, "there can be only one wireguard"));
             }
             "wireguard" => wireguard = Some(super::cluster::wireguard(place, block)?),
+            "audit" | "telemetry" => operations.read(place, block)?,
             _ => {
                 return Err(ConfigError::new(
                     place,
-                    "unknown block; there are storage, listener, cluster and wireguard",
+                    "unknown block; there are storage, listener, cluster, wireguard, audit and telemetry",
                 ));
             }
         }
@@ -104,6 +93,8 @@ pub(super) fn config<'a>(
     let mut config = top_level(name, &body, environment, storage, listeners)?;
     config.cluster = super::cluster::join(name, cluster, wireguard)?;
     shared_store(name, &config)?;
+    config.audit = operations.audit;
+    config.telemetry = operations.telemetry;
     Ok(config)
 }
 
@@ -174,6 +165,7 @@ fn top_level<'a>(
     config.unauthenticated_seal_routes = top
         .flag("unauthenticated_seal_routes")?
         .unwrap_or_else(|| config.is_loopback_only());
+    set(&mut config.disable_mlock, top.flag("disable_mlock")?);
     lengths_of_time(&mut top, &mut config)?;
     logging(&mut top, &mut config)?;
     top.finish()?;
@@ -229,90 +221,6 @@ fn logging(top: &mut Section, config: &mut Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn storage(place: String, block: &Block) -> Result<Storage, ConfigError> {
-    let kind = label(&place, block)?;
-    let mut section = leaf(place, block)?;
-    let storage = match kind {
-        "embedded" => Storage::Embedded {
-            path: section
-                .path("path")?
-                .ok_or_else(|| section.wrong("path", "is missing; it names the data folder"))?,
-            cache_bytes: section
-                .bytes("cache_size", MIN_CACHE_BYTES, MAX_CACHE_BYTES)?
-                .unwrap_or(DEFAULT_CACHE_BYTES),
-        },
-        "foundationdb" => Storage::FoundationDb(foundationdb(&mut section)?),
-        "postgres" => Storage::Postgres(postgres(&mut section)?),
-        "inmem" => Storage::InMemory,
-        _ => {
-            return Err(section
-                .refuse("unknown storage; there are embedded, foundationdb, postgres and inmem"));
-        }
-    };
-    section.finish()?;
-    Ok(storage)
-}
-
-fn foundationdb(section: &mut Section) -> Result<FoundationDbOptions, ConfigError> {
-    let mut options = FoundationDbOptions::default();
-    set(&mut options.cluster_file, section.path("cluster_file")?);
-    set(&mut options.library_path, section.path("library_path")?);
-    let rule = format!("must be text of 1 to {MAX_PREFIX_BYTES} bytes");
-    let prefix = section.word("tenant_prefix", &rule, |text| {
-        let fits = !text.is_empty() && text.len() <= MAX_PREFIX_BYTES;
-        fits.then(|| text.to_owned())
-    })?;
-    set(&mut options.tenant_prefix, prefix);
-    let certificate_file = section.path("tls_cert_file")?;
-    let key_file = section.path("tls_key_file")?;
-    let ca_file = section.path("tls_ca_file")?;
-    let verify_peers = section.text("tls_verify_peers")?;
-    options.tls = match (certificate_file, key_file) {
-        (Some(certificate_file), Some(key_file)) => Some(FoundationDbTls {
-            certificate_file,
-            key_file,
-            ca_file,
-            verify_peers,
-        }),
-        (Some(_), None) => return Err(section.wrong("tls_key_file", "is missing")),
-        (None, Some(_)) => return Err(section.wrong("tls_cert_file", "is missing")),
-        (None, None) if ca_file.is_some() || verify_peers.is_some() => {
-            let message = "is missing; FoundationDB wants to see a certificate as well";
-            return Err(section.wrong("tls_cert_file", message));
-        }
-        (None, None) => None,
-    };
-    set(
-        &mut options.request_timeout,
-        section.duration("request_timeout", SHORTEST_TIMEOUT, MINUTE)?,
-    );
-    Ok(options)
-}
-
-fn postgres(section: &mut Section) -> Result<PostgresOptions, ConfigError> {
-    let url = section.text("url")?.ok_or_else(|| {
-        let message = "is missing; it is of the form postgres://user@host:5432/database";
-        section.wrong("url", message)
-    })?;
-    let mut options = PostgresOptions::new(ConnectionUrl::new(url));
-    options.password_file = section.path("password_file")?;
-    options.tls_ca_file = section.path("tls_ca_file")?;
-    set(&mut options.tls_disable, section.flag("tls_disable")?);
-    set(
-        &mut options.max_connections,
-        section.count("max_connections", MIN_CONNECTIONS, MAX_CONNECTIONS)?,
-    );
-    set(
-        &mut options.connect_timeout,
-        section.duration("connect_timeout", SHORTEST_TIMEOUT, MINUTE)?,
-    );
-    set(
-        &mut options.request_timeout,
-        section.duration("request_timeout", SHORTEST_TIMEOUT, MINUTE)?,
-    );
-    Ok(options)
-}
-
 fn listener(place: String, block: &Block) -> Result<Listener, ConfigError> {
     let kind = label(&place, block)?;
     let mut section = leaf(place, block)?;
@@ -327,23 +235,7 @@ fn listener(place: String, block: &Block) -> Result<Listener, ConfigError> {
             text.parse::<SocketAddr>().ok()
         })?,
     );
-    let plain = section.flag("tls_disable")?.unwrap_or(false);
-    let certificate_file = section.path("tls_cert_file")?;
-    let key_file = section.path("tls_key_file")?;
-    listener.tls = match (plain, certificate_file, key_file) {
-        (true, None, None) => None,
-        (true, _, _) => {
-            return Err(section.wrong("tls_disable", "contradicts tls_cert_file and tls_key_file"));
-        }
-        (false, Some(certificate_file), Some(key_file)) => Some(ListenerTls {
-            certificate_file,
-            key_file,
-        }),
-        (false, None, _) => {
-            return Err(section.wrong("tls_cert_file", "is missing; or set tls_disable = true"));
-        }
-        (false, Some(_), None) => return Err(section.wrong("tls_key_file", "is missing")),
-    };
+    listener.tls = tls(&mut section, false)?;
     set(
         &mut listener.max_request_bytes,
         section.bytes("max_request_size", MIN_REQUEST_BYTES, MAX_REQUEST_BYTES)?,
@@ -354,6 +246,31 @@ fn listener(place: String, block: &Block) -> Result<Listener, ConfigError> {
     );
     section.finish()?;
     Ok(listener)
+}
+
+/// The certificate, or none where that is said, or where nothing is said and `may_be_plain`.
+pub(super) fn tls(
+    section: &mut Section,
+    may_be_plain: bool,
+) -> Result<Option<ListenerTls>, ConfigError> {
+    let plain = section.flag("tls_disable")?.unwrap_or(false);
+    let certificate_file = section.path("tls_cert_file")?;
+    let key_file = section.path("tls_key_file")?;
+    match (plain, certificate_file, key_file) {
+        (true, None, None) => Ok(None),
+        (true, _, _) => {
+            Err(section.wrong("tls_disable", "contradicts tls_cert_file and tls_key_file"))
+        }
+        (false, Some(certificate_file), Some(key_file)) => Ok(Some(ListenerTls {
+            certificate_file,
+            key_file,
+        })),
+        (false, None, None) if may_be_plain => Ok(None),
+        (false, None, _) => {
+            Err(section.wrong("tls_cert_file", "is missing; or set tls_disable = true"))
+        }
+        (false, Some(_), None) => Err(section.wrong("tls_key_file", "is missing")),
+    }
 }
 
 /// Replaces a default by what was given, if anything was.

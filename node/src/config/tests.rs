@@ -109,6 +109,9 @@ fn every_key_is_read() {
         log_format: LogFormat::Json,
         staleness_max: Duration::from_millis(250),
         attempt_ttl: Duration::from_secs(600),
+        audit: Vec::new(),
+        telemetry: None,
+        disable_mlock: false,
     };
     assert_eq!(config, expected);
     assert_eq!(config.local_url(), "https://127.0.0.1:8200");

@@ -1,7 +1,8 @@
 //! Reading bodies within bounds: each request has a limit of its own, and all of them together have one.
 
-use actix_web::web::{Bytes, BytesMut, Payload};
-use futures_util::StreamExt;
+use actix_web::error::PayloadError;
+use actix_web::web::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::error::Error;
@@ -26,7 +27,7 @@ impl Default for BodyRoom {
 /// # Errors
 /// [`Error::TooLarge`], or [`Error::Unavailable`] when other bodies take up all the room.
 pub async fn read<'r>(
-    mut payload: Payload,
+    mut payload: impl Stream<Item = Result<Bytes, PayloadError>> + Unpin,
     max_bytes: usize,
     room: &'r BodyRoom,
 ) -> Result<(Bytes, Option<SemaphorePermit<'r>>), Error> {
@@ -59,6 +60,7 @@ pub async fn read<'r>(
 mod tests {
     use actix_web::FromRequest;
     use actix_web::test::TestRequest;
+    use actix_web::web::Payload;
 
     use super::*;
 

@@ -29,7 +29,7 @@ pub fn status_and_messages(error: &Error) -> (StatusCode, Vec<String>) {
         Error::Sealed | Error::Conflict | Error::Unavailable(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, one(error.to_string()))
         }
-        Error::Corrupt(_) | Error::Bug(_) => {
+        Error::Unaudited | Error::Corrupt(_) | Error::Bug(_) => {
             (StatusCode::INTERNAL_SERVER_ERROR, one(error.to_string()))
         }
     }
@@ -72,6 +72,7 @@ mod tests {
             (Error::TooLarge, 413),
             (Error::Sealed, 503),
             (Error::TooManyRequests { retry_after_s: 1 }, 429),
+            (Error::Unaudited, 500),
             (Error::Corrupt(String::new()), 500),
         ];
         for (error, status) in statuses {

@@ -14,6 +14,7 @@ use super::sys::unsupported_path;
 use crate::auth::biscuit::{Identity, RequestFacts, Role};
 use crate::engines::{Reply, Verb};
 use crate::error::Error;
+use crate::metrics::scrape;
 use crate::node::Node;
 use crate::tenant::registry::{self, AddOn};
 
@@ -79,12 +80,15 @@ pub async fn route(node: &Node, request: &Request, rest: &str) -> Result<Answer,
 /// [`Error::Denied`] for everybody but the operator.
 pub fn metrics(node: &Node, request: &Request) -> Result<Answer, Error> {
     authenticate(node, request)?;
-    let text = node.store_metrics.text()?;
+    let text = scrape::text(node)?;
     Ok(Answer::Text(StatusCode::OK, text))
 }
 
 /// Makes sure that the operator asks.
-fn authenticate(node: &Node, request: &Request) -> Result<(), Error> {
+///
+/// # Errors
+/// [`Error::Denied`] for everybody else.
+pub fn authenticate(node: &Node, request: &Request) -> Result<(), Error> {
     let Credential::Biscuit(biscuit) = credential(node, request)? else {
         return Err(Error::no_token());
     };

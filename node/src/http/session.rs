@@ -29,10 +29,14 @@ pub enum Credential<'r> {
 
 /// An authenticated caller of an unsealed add-on.
 pub struct Caller {
-    tenant: Arc<Tenant>,
-    opened: Arc<Opened>,
-    principal: Principal,
-    now: Timestamp,
+    /// The add-on.
+    pub tenant: Arc<Tenant>,
+    /// Its unsealed state.
+    pub opened: Arc<Opened>,
+    /// Who calls.
+    pub principal: Principal,
+    /// Since when that is known.
+    pub now: Timestamp,
 }
 
 /// An authenticated request to an unsealed add-on.

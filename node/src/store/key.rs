@@ -102,6 +102,8 @@ pub enum Table {
     PendingRekey = 33,
     /// Whether keys may be handed over to nodes that restart; plaintext with a MAC.
     SealHandoff = 34,
+    /// The key of the hashes in the audit log.
+    AuditSalt = 40,
 
     // Of any scope above the store's.
     /// Sibling names under one directory.
@@ -193,16 +195,16 @@ impl Key {
     /// The key of the `index`-th change record of the commit that writes it: ten bytes, from the place that comes with
     /// it, are to be replaced by that commit's stamp.
     pub fn unstamped_change(index: u16) -> (Self, usize) {
-        let mut key = Self::feed_head();
+        let mut key = Self::row(Scope::Node, Table::Change, &[]);
         // The element's type comes first.
         let stamp_at = key.0.len() + 1;
         pack_into(&(Versionstamp::complete([0; 10], index),), &mut key.0);
         (key, stamp_at)
     }
 
-    /// The row that tells how far the change feed goes, where the store keeps one.
+    /// The row that tells how far the change feed goes, where the store keeps one. It stands before all change records.
     pub fn feed_head() -> Self {
-        Self::row(Scope::Node, Table::Change, &[])
+        Self::row(Scope::Node, Table::Change, &[Part::Number(0)])
     }
 
     /// All change records after `stamp`.
@@ -211,14 +213,14 @@ impl Key {
         begin.push(0x00);
         KeyRange {
             begin,
-            end: KeyRange::below(Self::feed_head().0).end,
+            end: KeyRange::rows(Scope::Node, Table::Change, &[]).end,
         }
     }
 
     /// All change records before `stamp`.
     pub fn changes_before(stamp: Stamp) -> KeyRange {
         KeyRange {
-            begin: KeyRange::below(Self::feed_head().0).begin,
+            begin: Self::change(Stamp::default(), 0).0,
             end: Self::change(stamp, 0).0,
         }
     }
@@ -392,6 +394,10 @@ mod tests {
         assert!(!range.contains(Key::change(first, 300).as_bytes()));
         assert!(range.contains(Key::change(second, 0).as_bytes()));
         assert_eq!(Key::change(second, 3).change_stamp().unwrap(), second);
+        let head = Key::feed_head();
+        assert!(KeyRange::rows(Scope::Node, Table::Change, &[]).contains(head.as_bytes()));
+        assert!(!Key::changes_before(second).contains(head.as_bytes()));
+        assert!(!Key::changes_after(Stamp::default()).contains(head.as_bytes()));
         let of_first = Key::changes_of(first);
         assert!(of_first.contains(Key::change(first, 0).as_bytes()));
         assert!(of_first.contains(Key::change(first, u16::MAX).as_bytes()));

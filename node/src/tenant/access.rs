@@ -24,6 +24,7 @@ use crate::barrier::{Domain, View};
 use crate::clock::Timestamp;
 use crate::engines::Engine;
 use crate::error::Error;
+use crate::metrics::cache::GRANTS;
 use crate::store::key::Pseudonym;
 
 /// How much the grants of one add-on take: those of tokens without ancestors, and as much again of the others. One is
@@ -165,8 +166,10 @@ impl AccessCache {
         if let Some(grant) = self.cached.read().grant(token)
             && grant.is_valid(now)
         {
+            GRANTS.count(true);
             return Ok(Some(Arc::clone(grant)));
         }
+        GRANTS.count(false);
         self.load(token, now).await
     }
 

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::access::AccessCache;
 use super::mount::{EngineKind, Mount, MountTable, Mounted};
+use crate::audit::salt::Salt;
 use crate::auth::token::entry::LifetimeLimits;
 use crate::barrier::{Rows, View};
 use crate::engines::Engine;
@@ -34,6 +35,7 @@ pub struct OpenTenant {
     /// Held while the mounts are replaced: how new those are that are shown.
     mounts_stamp: Mutex<Stamp>,
     access: AccessCache,
+    audit_salt: Arc<Salt>,
 }
 
 impl OpenTenant {
@@ -49,6 +51,7 @@ impl OpenTenant {
     ) -> Result<Self, Error> {
         let open = Self {
             access: AccessCache::new(view.clone()),
+            audit_salt: Arc::new(Salt::of_addon(&view).await?),
             view,
             tag,
             limits,
@@ -79,6 +82,11 @@ impl OpenTenant {
     /// Tokens and policies.
     pub fn access(&self) -> &AccessCache {
         &self.access
+    }
+
+    /// What hashes the add-on's values in the audit log.
+    pub fn audit_salt(&self) -> &Arc<Salt> {
+        &self.audit_salt
     }
 
     /// The mounts, as of now.

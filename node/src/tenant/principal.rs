@@ -15,6 +15,7 @@ use crate::id::TenantId;
 use crate::store::key::Pseudonym;
 
 /// An authenticated caller of one add-on.
+#[derive(Clone)]
 pub enum Principal {
     /// The bearer of a root or user Biscuit.
     Biscuit {

@@ -31,7 +31,20 @@ fn a_wrong_configuration_stops_the_start_with_one_line() {
         "tls_cert_file = \"none.pem\"\n tls_key_file = \"none.key\"",
     );
     let no_key = format!("{SMALLEST}\noperator_public_key = \"none.pub\"\n");
+    // This program starts without FoundationDB's library, and says so where it is needed.
+    let no_library = format!(
+        "operator_public_key = \"{}\"\n{}",
+        "00".repeat(32),
+        SMALLEST.replace(
+            "storage \"inmem\" {}",
+            "storage \"foundationdb\" {\n cluster_file = \"node.hcl\"\n library_path = \"./libfdb_c.so\"\n}",
+        )
+    );
     for (config, expected) in [
+        (
+            no_library.as_str(),
+            "library_path: ./libfdb_c.so cannot be used: ./libfdb_c.so: cannot open shared object file",
+        ),
         (misspelt.as_str(), "node.hcl: clustre_name: unknown key"),
         (
             "storage \"raft\" {}",

@@ -16,6 +16,12 @@ fn the_guide_does_what_it_shows_on_postgresql() {
     follow_the_guide(&Cluster::start(1).nodes[0]);
 }
 
+#[test]
+#[ignore = "needs FoundationDB"]
+fn the_guide_does_what_it_shows_on_foundationdb() {
+    follow_the_guide(&Cluster::start_on_foundationdb(1).nodes[0]);
+}
+
 fn follow_the_guide(node: &TestNode) {
     let addon = node.create_addon("myKMS");
     let shares = initialise(node, &addon);

@@ -8,7 +8,13 @@ mod add_ons;
 #[cfg(test)]
 mod attenuation;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod bad_input;
+#[cfg(test)]
+mod cluster_nodes;
+#[cfg(test)]
+mod cluster_tunnels;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Several nodes on one PostgreSQL server.
+//! Several nodes on one PostgreSQL server, or on one FoundationDB cluster.
 
 use serde_json::json;
 
@@ -6,7 +6,23 @@ use super::support::Cluster;
 
 #[test]
 fn nodes_that_start_together_on_an_empty_store_are_one_service() {
-    let opened = Cluster::start(3).open();
+    are_one_service(Cluster::start(3));
+}
+
+#[test]
+#[ignore = "needs FoundationDB"]
+fn nodes_that_start_together_on_foundationdb_are_one_service() {
+    let mut cluster = Cluster::start_on_foundationdb(3);
+    // Also stopping is clean, with a library's thread to end.
+    let mut left = cluster.nodes.pop().unwrap();
+    assert!(left.stop().success(), "{}", left.log());
+    left.run();
+    cluster.nodes.push(left);
+    are_one_service(cluster);
+}
+
+fn are_one_service(cluster: Cluster) {
+    let opened = cluster.open();
     let nodes = &opened.cluster.nodes;
     let listed = nodes[1].addon_command(&["list"]);
     assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");

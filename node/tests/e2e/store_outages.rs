@@ -20,7 +20,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_database_that_stands_still_or_dies_is_an_outage_and_no_more() {
-    let mut opened = Cluster::start(1).open();
+    is_an_outage_and_no_more(Cluster::start(1));
+}
+
+#[test]
+#[ignore = "needs FoundationDB"]
+fn a_foundationdb_that_stands_still_or_dies_is_an_outage_and_no_more() {
+    is_an_outage_and_no_more(Cluster::start_on_foundationdb(1));
+}
+
+fn is_an_outage_and_no_more(cluster: Cluster) {
+    let mut opened = cluster.open();
     write(&opened, "kept", 1).expect(200);
     let key = opened.request(0, "POST", "transit/keys/k").json(&json!({}));
     key.send().expect(200);
@@ -55,7 +65,8 @@ fn is_out(opened: &OpenedCluster) {
     std::thread::sleep(STALENESS_MAX);
     std::thread::scope(|scope| {
         let reads = (0..10).map(|_| scope.spawn(|| timed(|| read(opened, "kept"))));
-        let writes = (0..5).map(|number| scope.spawn(move || timed(|| write(opened, "kept", number))));
+        let writes =
+            (0..5).map(|number| scope.spawn(move || timed(|| write(opened, "kept", number))));
         let warm = (0..5).map(|_| scope.spawn(|| timed(|| encrypt(opened))));
         let asked: Vec<_> = reads.chain(warm).collect();
         let asked: Vec<_> = asked.into_iter().chain(writes).collect();
@@ -88,7 +99,17 @@ fn is_back(opened: &OpenedCluster) {
 
 #[test]
 fn a_killed_database_has_every_acknowledged_write_once() {
-    let mut opened = Cluster::start(2).open();
+    has_every_acknowledged_write_once(Cluster::start(2));
+}
+
+#[test]
+#[ignore = "needs FoundationDB"]
+fn a_killed_foundationdb_has_every_acknowledged_write_once() {
+    has_every_acknowledged_write_once(Cluster::start_on_foundationdb(2));
+}
+
+fn has_every_acknowledged_write_once(cluster: Cluster) {
+    let mut opened = cluster.open();
     let rounds = if is_long() { 12 } else { 3 };
     let next = AtomicU64::new(0);
     let mut all = Vec::new();

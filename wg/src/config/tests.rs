@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::key::{PresharedKey, PublicKey};
-use crate::peer::Endpoint;
+use crate::peer::{Endpoint, PeerName};
 
 const EXAMPLE: &str = "\
 # by hand
@@ -187,5 +187,15 @@ proptest! {
     #[test]
     fn noise_never_panics(lines in prop::collection::vec("(\\[|\\]|=|#|Peer|Interface|Name|AllowedIPs|/|,|[ -~])*", 0..20)) {
         let _ = Config::parse(&lines.join("\n"));
+    }
+
+    #[test]
+    fn no_text_makes_a_parser_of_one_value_panic(text in "\\PC{0,80}|[0-9a-f:.\\[\\]/=+]{0,80}") {
+        let _ = text.parse::<Subnet>();
+        let _ = text.parse::<Endpoint>();
+        let _ = text.parse::<PeerName>();
+        let _ = text.parse::<PublicKey>();
+        let _ = text.parse::<PrivateKey>();
+        let _ = text.parse::<PresharedKey>();
     }
 }

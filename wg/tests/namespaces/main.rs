@@ -17,6 +17,7 @@
     reason = "a test fails by panicking, and these wait in real time"
 )]
 
+mod hosts;
 mod world;
 
 use std::io::{Read, Write};
@@ -30,7 +31,7 @@ use conclave_wg::key::PresharedKey;
 use conclave_wg::message::MAX_MESSAGE_BYTES;
 use conclave_wg::peer::{Endpoint, Peer};
 use conclave_wg::transport::Transport;
-use world::{Node, PORT, Side, World, private_key};
+use world::{Node, Side, World, private_key};
 
 /// How much a TCP connection carries in these tests.
 const TCP_BYTES: usize = 16 * 1024 * 1024;
@@ -104,31 +105,6 @@ fn echo(world: &World) -> JoinHandle<()> {
     })
 }
 
-/// Only WireGuard may be seen between the hosts, and nothing of what it carries.
-fn only_wireguard_was_seen(world: &World) {
-    let frames = world.captured();
-    let mut datagrams = 0;
-    for frame in &frames {
-        assert!(
-            !frame.windows(16).any(|window| window == &MARKER[..16]),
-            "the marker is readable"
-        );
-        match (&frame[12..14], frame.get(23)) {
-            // ARP, and ICMP by a host whose node is not running yet.
-            (b"\x08\x06", _) | (b"\x08\x00", Some(1)) => {}
-            // Neighbour discovery of the namespaces themselves.
-            (b"\x86\xdd", _) => assert_eq!(frame[20] | 58, 58, "only ICMPv6 and hop-by-hop"),
-            (b"\x08\x00", Some(17)) => {
-                let port = PORT.to_be_bytes();
-                assert_eq!((&frame[34..36], &frame[36..38]), (&port[..], &port[..]));
-                datagrams += 1;
-            }
-            other => panic!("a frame that is not WireGuard's: {other:?}"),
-        }
-    }
-    assert!(datagrams > 100, "{datagrams} datagrams were seen");
-}
-
 #[actix::test]
 #[ignore = "needs root and wireguard-go"]
 async fn wireguard_go_greets_us_and_the_kernels_tcp_flows_both_ways() {
@@ -142,7 +118,7 @@ async fn wireguard_go_greets_us_and_the_kernels_tcp_flows_both_ways() {
     assert!(world.ping(Side::Right, Side::Left.address_v6()));
     tcp(&world, Side::Right, Side::Left.address(), Side::Left);
     tcp(&world, Side::Left, Side::Right.address_v6(), Side::Right);
-    only_wireguard_was_seen(&world);
+    world.only_wireguard_was_seen(&MARKER[..16]);
     let stats = node.transport.stats();
     assert!(stats.peers[0].up && stats.peers[0].received_bytes > TCP_BYTES as u64);
 }
@@ -162,7 +138,7 @@ async fn we_greet_wireguard_go_without_knowing_its_place_beforehand_there() {
         "we greet, they answer"
     );
     tcp(&world, Side::Left, Side::Right.address(), Side::Right);
-    only_wireguard_was_seen(&world);
+    world.only_wireguard_was_seen(&MARKER[..16]);
 }
 
 #[actix::test]
@@ -235,7 +211,7 @@ async fn two_of_us_carry_tcp_and_survive_a_restart() {
     println!(
         "TCP through the tunnel: {rate:.0} MB/s, unoptimised build, both ends on this machine"
     );
-    only_wireguard_was_seen(&world);
+    world.only_wireguard_was_seen(&MARKER[..16]);
     second.stop().await;
     let _second = Node::start(&world, Side::Right, Some(peer(Side::Left, 25)), true).await;
     let start = Instant::now();

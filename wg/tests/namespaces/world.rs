@@ -1,12 +1,9 @@
-//! [`World`]: two hosts and a router between them, as network namespaces.
+//! [`World`]: what runs on the two hosts.
 
-use std::fs::File;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,8 +15,8 @@ use conclave_wg::peer::{Peer, PeerName};
 use conclave_wg::subnet::Subnet;
 use conclave_wg::transport::Transport;
 use conclave_wg::udp::{Options, UdpTransport};
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, eth, recv, socket_with};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::hosts::{self, Hosts};
 
 /// WireGuard's port on both hosts.
 pub const PORT: u16 = 51820;
@@ -88,90 +85,21 @@ pub fn private_key(side: Side) -> PrivateKey {
     PrivateKey::from_random([side.number(); 32])
 }
 
-/// The namespaces, and what was seen between them.
+/// The hosts, and what the tests do on them.
 pub struct World {
-    prefix: String,
-    frames: Arc<parking_lot::Mutex<Vec<Vec<u8>>>>,
-    stop: Arc<AtomicBool>,
+    hosts: Hosts,
 }
 
 impl World {
     /// `tag` tells tests apart; 3 letters.
     pub fn new(tag: &str) -> Self {
-        let prefix = format!("w{tag}{}", std::process::id() % 10_000);
-        let world = Self {
-            prefix,
-            frames: Arc::default(),
-            stop: Arc::default(),
-        };
-        let router = world.namespace("r");
-        run(&["ip", "netns", "add", &router]);
-        world.capture();
-        for side in [Side::Left, Side::Right] {
-            let host = world.namespace_of(side);
-            run(&["ip", "netns", "add", &host]);
-            let (inner, outer) = (
-                format!("eth{}", side.number()),
-                format!("out{}", side.number()),
-            );
-            let network = format!("10.200.{}", side.number());
-            let link = [
-                "ip", "-n", &router, "link", "add", &outer, "type", "veth", "peer", &inner,
-            ];
-            run(&link);
-            run(&["ip", "-n", &router, "link", "set", &inner, "netns", &host]);
-            run(&[
-                "ip",
-                "-n",
-                &router,
-                "address",
-                "add",
-                &format!("{network}.1/24"),
-                "dev",
-                &outer,
-            ]);
-            run(&[
-                "ip",
-                "-n",
-                &host,
-                "address",
-                "add",
-                &format!("{network}.2/24"),
-                "dev",
-                &inner,
-            ]);
-            run(&["ip", "-n", &router, "link", "set", &outer, "up"]);
-            run(&["ip", "-n", &host, "link", "set", &inner, "up"]);
-            run(&["ip", "-n", &host, "link", "set", "lo", "up"]);
-            run(&[
-                "ip",
-                "-n",
-                &host,
-                "route",
-                "add",
-                "default",
-                "via",
-                &format!("{network}.1"),
-            ]);
+        Self {
+            hosts: Hosts::new(tag),
         }
-        run(&[
-            "ip",
-            "netns",
-            "exec",
-            &router,
-            "sh",
-            "-c",
-            "echo 1 > /proc/sys/net/ipv4/ip_forward",
-        ]);
-        world
-    }
-
-    fn namespace(&self, what: &str) -> String {
-        format!("{}{what}", self.prefix)
     }
 
     fn namespace_of(&self, side: Side) -> String {
-        self.namespace(&side.number().to_string())
+        self.hosts.namespace(&side.number().to_string())
     }
 
     /// Runs `work` in a thread of a host.
@@ -180,11 +108,7 @@ impl World {
         side: Side,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> JoinHandle<T> {
-        let namespace = self.namespace_of(side);
-        std::thread::spawn(move || {
-            enter(&namespace);
-            work()
-        })
+        self.hosts.thread(&side.number().to_string(), work)
     }
 
     /// Whether a host answers another within three tries.
@@ -218,36 +142,18 @@ impl World {
 
     /// Every frame that the router saw until now.
     pub fn captured(&self) -> Vec<Vec<u8>> {
-        self.frames.lock().clone()
+        self.hosts.captured()
     }
 
-    fn capture(&self) {
-        let (frames, stop) = (Arc::clone(&self.frames), Arc::clone(&self.stop));
-        let namespace = self.namespace("r");
-        std::thread::spawn(move || {
-            enter(&namespace);
-            let flags = SocketFlags::NONBLOCK;
-            let socket = socket_with(
-                AddressFamily::PACKET,
-                SocketType::RAW,
-                flags,
-                Some(eth::ALL),
-            );
-            let socket = socket.expect("a packet socket");
-            let mut buffer = [0; 65_536];
-            while !stop.load(Ordering::Relaxed) {
-                match recv(&socket, &mut buffer[..], RecvFlags::empty()) {
-                    Ok((length, _)) => frames.lock().push(buffer[..length].to_vec()),
-                    Err(_) => std::thread::sleep(Duration::from_millis(1)),
-                }
-            }
-        });
+    /// Only WireGuard may be seen between the hosts, and nothing of what it carries.
+    pub fn only_wireguard_was_seen(&self, marker: &[u8]) {
+        self.hosts.only_wireguard_was_seen(PORT, marker);
     }
 
     /// Starts wireguard-go on a host, with one peer.
     pub fn wireguard_go(&self, side: Side, peer: &Peer) -> WireGuardGo {
         let namespace = self.namespace_of(side);
-        let interface = self.namespace("g");
+        let interface = self.hosts.namespace("g");
         let child = Command::new("ip")
             .args([
                 "netns",
@@ -301,29 +207,14 @@ impl World {
         let addresses = [(side.address(), 24), (side.address_v6().into(), 64)];
         for (address, prefix) in addresses {
             let address = format!("{address}/{prefix}");
-            run(&[
+            hosts::run(&[
                 "ip", "-n", &namespace, "address", "add", &address, "dev", &interface,
             ]);
         }
-        run(&[
+        hosts::run(&[
             "ip", "-n", &namespace, "link", "set", &interface, "mtu", "1420", "up",
         ]);
         child
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for namespace in [
-            self.namespace("r"),
-            self.namespace("1"),
-            self.namespace("2"),
-        ] {
-            let _ = Command::new("ip")
-                .args(["netns", "delete", &namespace])
-                .status();
-        }
     }
 }
 
@@ -347,7 +238,7 @@ impl Node {
     pub async fn start(world: &World, side: Side, peer: Option<Peer>, interface: bool) -> Self {
         let arbiter = Arbiter::new();
         let namespace = world.namespace_of(side);
-        arbiter.spawn_fn(move || enter(&namespace));
+        arbiter.spawn_fn(move || hosts::enter(&namespace));
         let options = Options {
             listen: SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT)),
             settings: Settings {
@@ -394,17 +285,4 @@ impl Node {
         tokio::time::sleep(Duration::from_millis(600)).await;
         self.arbiter.stop();
     }
-}
-
-/// Moves the calling thread into a namespace.
-fn enter(namespace: &str) {
-    let file = File::open(format!("/run/netns/{namespace}")).expect("a namespace");
-    let network = Some(LinkNameSpaceType::Network);
-    move_into_link_name_space(file.as_fd(), network).expect("moved");
-}
-
-fn run(command: &[&str]) {
-    let (program, arguments) = command.split_first().expect("a command");
-    let status = Command::new(program).args(arguments).status();
-    assert!(status.expect("it runs").success(), "{command:?}");
 }

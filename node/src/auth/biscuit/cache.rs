@@ -11,6 +11,7 @@ use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
 
 use crate::auth::biscuit::verify::VerifiedBiscuit;
+use crate::metrics::cache::BISCUITS;
 
 /// Text of one generation: about 2 000 usual tokens, or 128 of the largest.
 const GENERATION_BYTES: usize = 1024 * 1024;
@@ -33,6 +34,12 @@ struct Generations {
 
 impl Cache {
     pub(super) fn get(&self, text: &str) -> Option<Arc<VerifiedBiscuit>> {
+        let found = self.look_up(text);
+        BISCUITS.count(found.is_some());
+        found
+    }
+
+    fn look_up(&self, text: &str) -> Option<Arc<VerifiedBiscuit>> {
         let fingerprint = fingerprint(text);
         let (biscuit, bytes) = {
             let generations = self.0.read();

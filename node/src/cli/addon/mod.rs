@@ -6,22 +6,17 @@
 mod offline;
 mod online;
 
-use std::path::PathBuf;
-use std::time::Duration;
-
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::client::{CallError, Client};
+use super::client::CallError;
+use super::operator::{Operator, Target};
 use super::output::{self, Format};
 use super::{Failure, Session};
-use crate::auth::biscuit::{OperatorKey, Role, mint_addon_token, mint_operator_token};
-use crate::config::{Config, Storage};
+use crate::auth::biscuit::{Role, mint_addon_token};
+use crate::config::Storage;
 use crate::id::TenantId;
-
-/// How long the operator's token for one command is good: the slowest answer, and clocks that differ.
-const OPERATOR_TOKEN_TTL: Duration = Duration::from_secs(120);
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -68,20 +63,6 @@ enum Command {
     },
 }
 
-/// Which node or store, and which operator.
-#[derive(Args)]
-struct Target {
-    /// The node's configuration file: where it listens, where the operator key and the store are.
-    #[arg(long, required_unless_present_all = ["address", "operator_key"])]
-    config: Option<PathBuf>,
-    /// The node's URL, instead of the configuration's.
-    #[arg(long)]
-    address: Option<String>,
-    /// The file of the operator's private key, instead of the configuration's.
-    #[arg(long)]
-    operator_key: Option<PathBuf>,
-}
-
 /// An add-on as the registry knows it.
 #[derive(Deserialize)]
 struct AddOn {
@@ -101,10 +82,9 @@ enum Request<'a> {
     Delete(TenantId),
 }
 
-/// The operator at work.
-struct Operator {
-    key: OperatorKey,
-    client: Client,
+/// The operator at work on add-ons.
+struct Registrar {
+    operator: Operator,
     /// The URL that the add-on's users are told.
     vault_addr: String,
     /// The store that may be opened while no node has it open.
@@ -118,13 +98,13 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     match &arguments.command {
         Command::Create { name, org, target } => {
-            let operator = Operator::new(target, session)?;
-            let addon = operator.ask_for_one(&Request::Create { name, org }, session)?;
-            operator.print(&addon, true, format, session)
+            let registrar = Registrar::new(target, session)?;
+            let addon = registrar.ask_for_one(&Request::Create { name, org }, session)?;
+            registrar.print(&addon, true, format, session)
         }
         Command::List { target } => {
-            let operator = Operator::new(target, session)?;
-            let addons = operator.ask(&Request::List, session)?;
+            let registrar = Registrar::new(target, session)?;
+            let addons = registrar.ask(&Request::List, session)?;
             list(&addons, format, session)
         }
         Command::Show {
@@ -132,9 +112,9 @@ pub(super) fn run(
             tokens,
             target,
         } => {
-            let operator = Operator::new(target, session)?;
-            let addon = operator.ask_for_one(&Request::Find(addon), session)?;
-            operator.print(&addon, *tokens, format, session)
+            let registrar = Registrar::new(target, session)?;
+            let addon = registrar.ask_for_one(&Request::Find(addon), session)?;
+            registrar.print(&addon, *tokens, format, session)
         }
         Command::Delete { addon, yes, target } => {
             if !yes {
@@ -142,9 +122,9 @@ pub(super) fn run(
                     "this destroys every secret of {addon:?} for ever; say it again with --yes"
                 )));
             }
-            let operator = Operator::new(target, session)?;
-            let addon = operator.ask_for_one(&Request::Find(addon), session)?;
-            operator.ask(&Request::Delete(addon.id), session)?;
+            let registrar = Registrar::new(target, session)?;
+            let addon = registrar.ask_for_one(&Request::Find(addon), session)?;
+            registrar.ask(&Request::Delete(addon.id), session)?;
             match format {
                 Format::Json => output::json(session.output, &described(&addon))?,
                 Format::Table => {
@@ -156,51 +136,15 @@ pub(super) fn run(
     }
 }
 
-impl Operator {
+impl Registrar {
     fn new(target: &Target, session: &Session<'_>) -> Result<Self, Failure> {
-        let environment = session.environment;
-        let config = match &target.config {
-            Some(file) => Some(Config::load(file, environment.pairs()).map_err(Failure::local)?),
-            None => None,
-        };
-        let key_file = target
-            .operator_key
-            .as_ref()
-            .or_else(|| config.as_ref()?.operator_key.as_ref())
-            .ok_or_else(|| {
-                Failure::local("no operator key: set operator_key in the configuration, or give --operator-key")
-            })?;
-        let key = OperatorKey::load(key_file).map_err(|error| {
-            Failure::Local(format!(
-                "{error} (the first start of a node makes its operator key)"
-            ))
-        })?;
-        let token = mint_operator_token(
-            &key,
-            session.random,
-            OPERATOR_TOKEN_TTL,
-            session.clock.now(),
-        )?;
-        // With TLS the certificate names the public address, not loopback.
-        let configured = config
-            .as_ref()
-            .map(|config| match config.listeners.first() {
-                Some(listener) if listener.tls.is_none() => listener.url(),
-                _ => config.api_addr.clone(),
-            });
-        let address = target.address.as_ref().or(configured.as_ref());
-        let client = Client::new(address.map(String::as_str), token, environment)?;
-        let vault_addr = match (&target.address, &config) {
-            (None, Some(config)) => config.api_addr.clone(),
-            _ => client.address().to_owned(),
-        };
-        let store = match (&target.address, config) {
-            (None, Some(config)) => Some(config.storage),
-            _ => None,
+        let operator = Operator::new(target, session)?;
+        let (vault_addr, store) = match (&target.address, &operator.config) {
+            (None, Some(config)) => (config.api_addr.clone(), Some(config.storage.clone())),
+            _ => (operator.client.address().to_owned(), None),
         };
         Ok(Self {
-            key,
-            client,
+            operator,
             vault_addr,
             store,
         })
@@ -208,7 +152,7 @@ impl Operator {
 
     /// Asks the node, or the store when no node runs.
     fn ask(&self, request: &Request<'_>, session: &Session<'_>) -> Result<Vec<AddOn>, Failure> {
-        match (online::ask(&self.client, request), &self.store) {
+        match (online::ask(&self.operator.client, request), &self.store) {
             (Err(CallError::Refused(_)), Some(Storage::Embedded { path, cache_bytes })) => {
                 offline::ask(path, *cache_bytes, request, session)
             }
@@ -235,7 +179,8 @@ impl Operator {
                 ("root_token", Role::Root, addon.root_token_epoch),
                 ("user_token", Role::User, addon.user_token_epoch),
             ] {
-                let token = mint_addon_token(&self.key, session.random, addon.id, role, epoch)?;
+                let token =
+                    mint_addon_token(&self.operator.key, session.random, addon.id, role, epoch)?;
                 shown.insert(name.into(), token.expose().as_str().into());
             }
         }

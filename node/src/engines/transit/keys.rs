@@ -17,6 +17,7 @@ use super::settings::MountSettings;
 use crate::barrier::{Domain, Rows, View};
 use crate::clock::Timestamp;
 use crate::error::Error;
+use crate::metrics::cache::TRANSIT_KEYS;
 use crate::rng::OsRandom;
 use crate::store::key::{Part, Pseudonym, Table};
 
@@ -81,7 +82,9 @@ impl Keys {
 
     /// The key, if it is in memory.
     pub fn cached(&self, name: KeyName<'_>) -> Option<Arc<LoadedKey>> {
-        self.cache.get(name.as_str())
+        let key = self.cache.get(name.as_str());
+        TRANSIT_KEYS.count(key.is_some());
+        key
     }
 
     /// The key as the store has it, not older than this call. Loads are shared and limited in number.

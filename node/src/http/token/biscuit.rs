@@ -3,6 +3,7 @@
 
 use super::lookup::TokenView;
 use crate::auth::acl::Operation;
+use crate::auth::biscuit::VerifiedBiscuit;
 use crate::engines::{Reply, Verb};
 use crate::error::Error;
 use crate::fields::Fields;
@@ -16,20 +17,32 @@ use crate::tenant::revoked::By;
 /// How many bytes of a revocation id stand in as accessor.
 const ACCESSOR_BYTES: usize = 18;
 
-/// Answers `lookup-self` and `revoke-self` for a Biscuit; `None` for other tokens and other paths.
+/// Whether this is `lookup-self` or `revoke-self` for a Biscuit.
+///
+/// # Errors
+/// [`Error::Invalid`] for a Biscuit that nodes do not evaluate.
+pub fn concerns_biscuit(node: &Node, request: &Request) -> Result<bool, Error> {
+    let is_of_self = matches!(
+        request.path.as_str(),
+        "auth/token/lookup-self" | "auth/token/revoke-self"
+    );
+    Ok(is_of_self && matches!(credential(node, request)?, Credential::Biscuit(_)))
+}
+
+/// What stands in for a Biscuit where its bearer must not become known.
+pub fn biscuit_accessor(biscuit: &VerifiedBiscuit) -> Option<String> {
+    let id = biscuit.own_revocation_id()?.to_string();
+    Some(id.chars().take(2 * ACCESSOR_BYTES).collect())
+}
+
+/// Answers `lookup-self` and `revoke-self` for a Biscuit.
 ///
 /// # Errors
 /// [`Error::Denied`] for a Biscuit that is void or whose checks forbid it.
-pub async fn of_biscuit(node: &Node, request: &Request) -> Result<Option<Answer>, Error> {
-    if !matches!(
-        request.path.as_str(),
-        "auth/token/lookup-self" | "auth/token/revoke-self"
-    ) {
-        return Ok(None);
-    }
+pub async fn of_biscuit(node: &Node, request: &Request) -> Result<Answer, Error> {
     let credential = credential(node, request)?;
     let Credential::Biscuit(biscuit) = &credential else {
-        return Ok(None);
+        return Err(Error::no_token());
     };
     let tenant = tenant_of(node, request, &credential)?;
     let principal = tenant
@@ -50,19 +63,18 @@ pub async fn of_biscuit(node: &Node, request: &Request) -> Result<Option<Answer>
         wrap_ttl: None,
         now: node.clock.now(),
     })?;
-    let id = biscuit.own_revocation_id().ok_or_else(Error::no_token)?;
+    let accessor = biscuit_accessor(biscuit).ok_or_else(Error::no_token)?;
     if revokes {
         tenant
             .revoke_biscuit(node.store.as_ref(), biscuit, By::Bearer)
             .await?;
-        return Ok(Some(Answer::Enveloped(Reply::empty())));
+        return Ok(Answer::Enveloped(Reply::empty()));
     }
     let addon = tenant.addon();
     let policies = principal.policies();
     let Principal::Biscuit { role, .. } = &principal else {
-        return Ok(None);
+        return Err(Error::no_token());
     };
-    let accessor: String = id.to_string().chars().take(2 * ACCESSOR_BYTES).collect();
     let view = TokenView {
         id: request.token.as_ref().map_or("", |token| token.expose()),
         accessor: &accessor,
@@ -85,5 +97,5 @@ pub async fn of_biscuit(node: &Node, request: &Request) -> Result<Option<Answer>
         last_renewal: None,
         last_renewal_time: None,
     };
-    Reply::data(&view).map(|reply| Some(Answer::Enveloped(reply)))
+    Reply::data(&view).map(Answer::Enveloped)
 }

@@ -18,7 +18,7 @@ use crate::fields::Fields;
 use crate::tenant::access::Grant;
 use crate::tenant::principal::Principal;
 
-pub use self::biscuit::of_biscuit;
+pub use self::biscuit::{biscuit_accessor, concerns_biscuit, of_biscuit};
 
 /// The routes below `auth/`; `path` is what follows it.
 ///

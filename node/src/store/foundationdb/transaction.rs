@@ -92,8 +92,11 @@ impl FoundationDbTransaction {
         let mark = doubts.mark(&self.inner).map_err(while_reading)?;
         let versionstamp = self.inner.get_versionstamp();
         let committing = async move {
-            self.inner.commit().await.map_err(FdbError::from)?;
-            versionstamp.await
+            // Kept until it has told its stamp.
+            let committed = self.inner.commit().await.map_err(FdbError::from)?;
+            let versionstamp = versionstamp.await;
+            drop(committed);
+            versionstamp
         };
         match timeout(self.shared.request_timeout, committing).await {
             Ok(Ok(versionstamp)) => stamp(&versionstamp),

@@ -3,21 +3,18 @@
 //! The store is a PostgreSQL server of the cluster's own, or whatever else implements [`SharedStore`].
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 
-use conclave::auth::biscuit::{OperatorKey, mint_operator_token};
-use conclave::clock::{Clock, SystemClock};
+use conclave::auth::biscuit::OperatorKey;
 use conclave::rng::OsRandom;
 
+use super::foundationdb;
 use super::http::Request;
 use super::node::{AddOn, TestNode};
 use super::postgres::Server;
-
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// A database that nodes can share.
 pub trait SharedStore: Send + Sync {
@@ -80,7 +77,39 @@ impl SharedStore for Server {
     }
 }
 
+impl SharedStore for foundationdb::Cluster {
+    fn storage(&self) -> String {
+        format!(
+            "storage \"foundationdb\" {{\n  cluster_file = {:?}\n  library_path = {:?}\n  request_timeout = \"2s\"\n}}",
+            self.cluster_file(),
+            foundationdb::library(),
+        )
+    }
+
+    fn kill(&mut self) {
+        Self::kill(self);
+    }
+
+    fn run(&mut self) {
+        Self::run(self);
+    }
+
+    fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+}
+
 impl Cluster {
+    /// That many nodes on a new FoundationDB cluster.
+    pub fn start_on_foundationdb(nodes: usize) -> Self {
+        let store = foundationdb::Cluster::start(foundationdb::Layout::Ssd);
+        Self::start_on(Box::new(store), nodes, "")
+    }
+
     /// That many running nodes on a new PostgreSQL server. They all start at the same moment.
     pub fn start(nodes: usize) -> Self {
         Self::start_on(Box::new(Server::start()), nodes, "")
@@ -122,11 +151,9 @@ impl Cluster {
 
     /// What the nodes' own metrics say, as only the operator may ask.
     pub fn metrics(&self, node: &TestNode) -> String {
-        let key = OperatorKey::load(&self.operator_key()).expect("a key");
-        let token = mint_operator_token(&key, &OsRandom, MINUTE, SystemClock.now());
-        let token = token.expect("a token");
+        let token = super::operator_token(&self.operator_key());
         let request = node.request("GET", "conclave/metrics");
-        request.token(token.expose()).send().expect(200).body
+        request.token(&token).send().expect(200).body
     }
 
     /// Initialises the default add-on with 3 shares, 2 needed, and unseals it on every node.

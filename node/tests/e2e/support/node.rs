@@ -184,6 +184,11 @@ impl TestNode {
         self.signal(Signal::TERM);
     }
 
+    /// Has it read its certificates and open its audit files again.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
     /// Kills it without waiting for its end.
     pub fn kill_by_id(&self) {
         self.signal(Signal::KILL);

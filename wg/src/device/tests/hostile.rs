@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::packet;
+use crate::tunnel::MAX_PACKET_BYTES;
 
 #[test]
 fn an_unknown_key_is_refused_without_an_answer() {
@@ -118,6 +119,46 @@ fn counters_past_the_end_of_the_protocol_are_refused() {
     bytes[8..16].fill(0xff);
     network.datagram(from, to, &bytes);
     assert_eq!(network.drops(1, DropReason::Malformed), 1);
+}
+
+#[test]
+fn what_is_longer_than_anything_real_is_dropped_and_counted() {
+    let mut network = Network::mesh(2);
+    network.send(0, 1, b"up");
+    network.take(1);
+    let dropped = |network: &Network| -> u64 {
+        let drops = network.nodes[1].device.drops();
+        drops.iter().map(|(_, count)| count).sum()
+    };
+    // As long as a UDP datagram over IPv4 can be, of each kind that there is and two that there are not.
+    for (kind, before) in (0..6).zip(0..) {
+        let mut bytes = vec![0x55; 65_507];
+        bytes[..4].copy_from_slice(&[kind, 0, 0, 0]);
+        assert_eq!(dropped(&network), before);
+        network.datagram(place(0), place(1), &bytes);
+        assert_eq!(dropped(&network), before + 1, "kind {kind}");
+    }
+    // A true datagram with something behind it.
+    let mut effects = Vec::new();
+    let sent = network.nodes[0]
+        .device
+        .send_message(&name(1), b"true", &mut effects);
+    sent.expect("sent");
+    let Some(Effect::Datagram { to, bytes }) = effects.first().cloned() else {
+        panic!("a datagram");
+    };
+    let mut longer = bytes;
+    longer.resize(65_507, 0);
+    network.datagram(place(0), to, &longer);
+    assert_eq!(network.drops(1, DropReason::Forged), 1);
+    network.carry(0, effects);
+    assert_eq!(network.take(1), [(name(0), b"true".to_vec())]);
+    // A packet of the interface that no datagram has room for.
+    let packet = vec![0x45; MAX_PACKET_BYTES + 1];
+    let mut effects = Vec::new();
+    network.nodes[0].device.send_packet(&packet, &mut effects);
+    assert_eq!(effects, []);
+    assert_eq!(network.drops(0, DropReason::Oversize), 1);
 }
 
 proptest! {

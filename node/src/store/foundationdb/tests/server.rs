@@ -194,7 +194,7 @@ impl Server {
     }
 }
 
-/// Whether FoundationDB's programs and library are there.
+/// The folder with `bin` and `lib`, where the environment names one; else the system knows where they are.
 fn home() -> Option<PathBuf> {
     #[allow(clippy::disallowed_methods, reason = "where the tests find servers")]
     std::env::var_os("FDB_HOME").map(PathBuf::from)
@@ -205,7 +205,8 @@ pub(crate) fn library() -> PathBuf {
     home().map_or("libfdb_c.so".into(), |home| home.join("lib/libfdb_c.so"))
 }
 
-fn program(name: &str) -> OsString {
+/// One of FoundationDB's programs.
+pub(crate) fn program(name: &str) -> OsString {
     home().map_or(name.into(), |home| home.join("bin").join(name).into())
 }
 

@@ -1,24 +1,20 @@
-//! What an add-on's requests cost, in Prometheus' text format, with Vault's names where Vault has one.
-//!
-//! Each add-on has a registry of its own: whoever may read its `sys/metrics` sees nothing of others. Labels come from
-//! small fixed sets, so the number of series is bounded. Source: <https://prometheus.io/docs/instrumenting/exposition_formats/>.
+//! What an add-on's requests cost. Each add-on has a registry of its own: whoever may read its `sys/metrics` sees nothing
+//! of others.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus::{HistogramOpts, HistogramVec, IntGauge, Opts, Registry, TextEncoder};
 
+use super::{LATENCY_BUCKETS_S, decimal, refused};
 use crate::error::Error;
-
-/// Upper bounds of the latency buckets, in seconds: from a cached grant to a store that does not answer.
-const LATENCY_BUCKETS_S: [f64; 12] = [
-    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0,
-];
 
 /// The metrics of one add-on.
 pub struct TenantMetrics {
     registry: Registry,
     requests: HistogramVec,
     unsealed: IntGauge,
+    served: AtomicU64,
 }
 
 impl TenantMetrics {
@@ -27,7 +23,7 @@ impl TenantMetrics {
     /// # Errors
     /// [`Error::Bug`] when the library refuses a name.
     pub fn new() -> Result<Self, Error> {
-        Self::build().map_err(|error| Error::Bug(format!("metrics: {error}")))
+        Self::build().map_err(refused)
     }
 
     fn build() -> prometheus::Result<Self> {
@@ -48,16 +44,23 @@ impl TenantMetrics {
             registry,
             requests,
             unsealed,
+            served: AtomicU64::new(0),
         })
     }
 
     /// Counts a request that was answered with `status` after `elapsed`.
     pub fn request(&self, operation: &str, status: u16, elapsed: Duration) {
+        self.served.fetch_add(1, Ordering::Relaxed);
         let mut digits = [0; 3];
         let status = decimal(status, &mut digits);
         self.requests
             .with_label_values(&[operation, status])
             .observe(elapsed.as_secs_f64());
+    }
+
+    /// How many requests were counted.
+    pub fn request_count(&self) -> u64 {
+        self.served.load(Ordering::Relaxed)
     }
 
     /// Everything as text, for a scrape.
@@ -68,18 +71,8 @@ impl TenantMetrics {
         self.unsealed.set(i64::from(is_unsealed));
         TextEncoder::new()
             .encode_to_string(&self.registry.gather())
-            .map_err(|error| Error::Bug(format!("metrics: {error}")))
+            .map_err(refused)
     }
-}
-
-/// A status code as text, without allocating on the hot path.
-fn decimal(status: u16, digits: &mut [u8; 3]) -> &str {
-    let mut rest = status % 1000;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-        rest /= 10;
-    }
-    std::str::from_utf8(digits).unwrap_or("000")
 }
 
 #[cfg(test)]

@@ -1,0 +1,459 @@
+//! The audit trail of one request: what of it is written down, and when. The lines themselves are [`crate::audit`]'s.
+//!
+//! The request's line comes before any effect, the response's before the reply leaves. A request that is given up on the
+//! way, because its client left, gets its second line all the same.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use super::request::Request;
+use super::respond::Answer;
+use super::session::{Caller, Credential, credential, plain_operation, principal, tenant_of};
+use super::token::biscuit_accessor;
+use crate::audit::line::Object;
+use crate::audit::mask::{Hidden, append_masked};
+use crate::audit::salt::Salt;
+use crate::audit::{Audit, Stage};
+use crate::auth::biscuit::Identity;
+use crate::clock::Clock;
+use crate::engines::{Reply, Verb};
+use crate::error::Error;
+use crate::metrics::route;
+use crate::node::Node;
+use crate::tenant::Tenant;
+use crate::tenant::gate::Opened;
+use crate::tenant::principal::Principal;
+
+/// Parameters longer than this are told in the request's line only.
+const MAX_REPEATED_BYTES: usize = 64 * 1024;
+
+/// The longest path that a line holds; a longer one is refused, and cut here.
+const MAX_PATH_BYTES: usize = 4 * 1024;
+
+/// Routes whose parameters or replies hold shares of an add-on's keys, or what is made of them.
+const SHARE_ROUTES: [&str; 7] = [
+    "sys/init",
+    "sys/unseal",
+    "sys/rekey",
+    "sys/generate-root",
+    "sys/rotate/root",
+    "sys/rotate/recovery",
+    "sys/decode-token",
+];
+
+/// What is hashed in the envelope's `auth`.
+const AUTH_SECRETS: Hidden<'_> = Hidden::Of(&["client_token", "accessor"]);
+
+/// How far the trail of a request has come.
+pub struct Trail<'n> {
+    audit: &'n Audit,
+    clock: &'n dyn Clock,
+    id: String,
+    remote: Option<SocketAddr>,
+    state: State,
+    /// The name under which the request is counted.
+    pub route: &'static str,
+}
+
+enum State {
+    /// Nothing is written.
+    Unasked,
+    /// The request's line is.
+    Asked(Asked),
+    /// Nothing more is to be written.
+    Done,
+}
+
+/// What both lines of a request say.
+struct Asked {
+    auth: String,
+    request: String,
+    salt: Arc<Salt>,
+    tells_data: bool,
+}
+
+/// Who asks, as far as it is known.
+struct Asker {
+    tenant: Option<Arc<Tenant>>,
+    opened: Option<Arc<Opened>>,
+    principal: Option<Principal>,
+    is_operator: bool,
+}
+
+impl<'n> Trail<'n> {
+    /// The trail of a request that came from `remote` and is answered under `id`.
+    pub fn new(node: &'n Node, id: String, remote: Option<SocketAddr>) -> Self {
+        let state = match node.audit.is_on() {
+            true => State::Unasked,
+            false => State::Done,
+        };
+        Self {
+            audit: &node.audit,
+            clock: node.clock.as_ref(),
+            id,
+            remote,
+            state,
+            route: route::label("", None),
+        }
+    }
+
+    /// The id that the request is answered under.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Leaves this request out.
+    pub fn exempt(&mut self) {
+        self.state = State::Done;
+    }
+
+    /// Writes the request's line: of a `caller`, where one is known, and with the reason, if it was refused already.
+    ///
+    /// # Errors
+    /// [`Error::Unaudited`].
+    pub async fn request(
+        &mut self,
+        node: &Node,
+        request: &Request,
+        caller: Option<&Caller>,
+        refusal: Option<&Error>,
+    ) -> Result<(), Error> {
+        if matches!(self.state, State::Done) {
+            return Ok(());
+        }
+        let asker = match caller {
+            Some(caller) => Asker {
+                tenant: Some(Arc::clone(&caller.tenant)),
+                opened: Some(Arc::clone(&caller.opened)),
+                principal: Some(caller.principal.clone()),
+                is_operator: false,
+            },
+            None => Asker::guess(node, request).await,
+        };
+        let salt = match &asker.opened {
+            Some(opened) => Arc::clone(opened.tenant.audit_salt()),
+            None => Arc::clone(self.audit.node_salt()),
+        };
+        let auth = asker.auth(request, &salt);
+        let mut text = self.request_text(request, &asker, &salt);
+        let tells_data = !carries_shares(&request.path);
+        let without_data = text.len();
+        if tells_data {
+            append_data(request, &salt, &mut text);
+        }
+        text.push('}');
+        self.ask(&auth, &text, refusal).await?;
+        if text.len() - without_data > MAX_REPEATED_BYTES {
+            text.truncate(without_data);
+            text.push('}');
+        }
+        self.state = State::Asked(Asked {
+            auth,
+            request: text,
+            salt,
+            tells_data,
+        });
+        Ok(())
+    }
+
+    /// Writes what is missing before the reply leaves. `method` and `path` are as they came.
+    ///
+    /// # Errors
+    /// [`Error::Unaudited`]: the reply must not leave.
+    pub async fn finish(
+        &mut self,
+        method: &str,
+        path: &str,
+        result: &Result<Answer, Error>,
+    ) -> Result<(), Error> {
+        let error = result.as_ref().err();
+        if matches!(self.state, State::Unasked) {
+            let path = path.get(..MAX_PATH_BYTES).unwrap_or(path);
+            let request = self.start(method, path).finish();
+            self.ask("{}", &request, error).await?;
+            self.state = State::Asked(Asked {
+                auth: "{}".to_owned(),
+                request,
+                salt: Arc::clone(self.audit.node_salt()),
+                tells_data: false,
+            });
+        }
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Asked(asked) => {
+                let response = match result {
+                    Ok(answer) if asked.tells_data => response(answer, &asked.salt),
+                    _ => "{}".to_owned(),
+                };
+                let line = self.line("response", &asked.auth, &asked.request, &response, error);
+                self.audit.write(Stage::Response, &line).await
+            }
+            State::Unasked | State::Done => Ok(()),
+        }
+    }
+
+    /// Writes a request's line. If that fails, the request is over.
+    async fn ask(&mut self, auth: &str, request: &str, error: Option<&Error>) -> Result<(), Error> {
+        let line = self.line("request", auth, request, "{}", error);
+        let written = self.audit.write(Stage::Request, &line).await;
+        if written.is_err() {
+            self.state = State::Done;
+        }
+        written
+    }
+
+    fn line(
+        &self,
+        kind: &str,
+        auth: &str,
+        request: &str,
+        response: &str,
+        error: Option<&Error>,
+    ) -> String {
+        Object::default()
+            .text("time", &self.clock.now().to_string())
+            .text("type", kind)
+            .object("auth", auth)
+            .object("request", request)
+            .object("response", response)
+            .text("error", &error.map_or(String::new(), Error::to_string))
+            .finish()
+    }
+
+    /// What is known of any request.
+    fn start(&self, operation: &str, path: &str) -> Object {
+        let address = self.remote.map(|remote| remote.ip().to_string());
+        Object::default()
+            .text("id", &self.id)
+            .text("operation", operation)
+            .text("path", path)
+            .text("remote_address", address.as_deref().unwrap_or_default())
+            .number(
+                "remote_port",
+                self.remote.map_or(0, |remote| remote.port().into()),
+            )
+    }
+
+    /// The request as an object that is not closed yet.
+    fn request_text(&self, request: &Request, asker: &Asker, salt: &Salt) -> String {
+        let namespace = asker.tenant.as_ref().map_or("{}".to_owned(), |tenant| {
+            let addon = tenant.addon();
+            Object::default()
+                .text("id", &addon.id.to_string())
+                .text("path", &format!("{}/", addon.name))
+                .finish()
+        });
+        let wrap_ttl_s = request.wrap_ttl.map_or(0, |ttl| ttl.as_secs());
+        let mut object = self
+            .start(plain_operation(request.verb).as_str(), &request.path)
+            .object("namespace", &namespace)
+            .number("wrap_ttl", i64::try_from(wrap_ttl_s).unwrap_or(i64::MAX));
+        if let Some(token) = &request.token {
+            object = object.text("client_token", &salt.hash(token.expose()));
+        }
+        if let Some(accessor) = asker.accessor() {
+            object = object.text("client_token_accessor", &salt.hash(&accessor));
+        }
+        let mounted = asker.opened.as_ref().and_then(|opened| {
+            let (mounted, _) = opened.tenant.route(&request.path)?;
+            Some(mounted)
+        });
+        object = match mounted {
+            Some(mounted) => object
+                .text("mount_point", &mounted.mount.path)
+                .text("mount_type", mounted.mount.kind.name())
+                .text("mount_accessor", &mounted.mount.accessor),
+            None if request.path.starts_with("sys/") => object
+                .text("mount_point", "sys/")
+                .text("mount_type", "system"),
+            None if request.path.starts_with("auth/token/") => object
+                .text("mount_point", "auth/token/")
+                .text("mount_type", "token"),
+            None => object,
+        };
+        let mut text = object.finish();
+        text.pop();
+        text
+    }
+}
+
+impl Drop for Trail<'_> {
+    fn drop(&mut self) {
+        if let State::Asked(asked) = std::mem::replace(&mut self.state, State::Done) {
+            let given_up = Error::Unavailable("the request was given up, no reply was sent".into());
+            let line = self.line(
+                "response",
+                &asked.auth,
+                &asked.request,
+                "{}",
+                Some(&given_up),
+            );
+            self.audit.write_at_once(Stage::Response, &line);
+        }
+    }
+}
+
+impl Asker {
+    /// Who seems to ask, for routes that decide by themselves, and for requests that are refused.
+    async fn guess(node: &Node, request: &Request) -> Self {
+        let credential = credential(node, request).unwrap_or(Credential::None);
+        let is_operator = matches!(
+            &credential,
+            Credential::Biscuit(biscuit) if biscuit.identity() == Identity::Operator
+        );
+        let tenant = match is_operator {
+            true => None,
+            false => tenant_of(node, request, &credential).ok(),
+        };
+        let principal = match (&tenant, &credential) {
+            (None, _) | (_, Credential::None) => None,
+            (Some(tenant), credential) => principal(node, tenant, credential, node.clock.now())
+                .await
+                .ok(),
+        };
+        let opened = tenant.as_ref().and_then(|tenant| tenant.opened());
+        Self {
+            tenant,
+            opened,
+            principal,
+            is_operator,
+        }
+    }
+
+    fn accessor(&self) -> Option<String> {
+        match self.principal.as_ref()? {
+            Principal::Biscuit { biscuit, .. } => biscuit_accessor(biscuit),
+            Principal::Token(grant) => Some(grant.entry.accessor.clone()),
+        }
+    }
+
+    /// Vault's `auth` object.
+    fn auth(&self, request: &Request, salt: &Salt) -> String {
+        let mut auth = Object::default();
+        if self.is_operator {
+            auth = auth.text("display_name", "operator");
+        }
+        let Some(principal) = &self.principal else {
+            return auth.finish();
+        };
+        if let Some(token) = &request.token {
+            auth = auth.text("client_token", &salt.hash(token.expose()));
+        }
+        if let Some(accessor) = self.accessor() {
+            auth = auth.text("accessor", &salt.hash(&accessor));
+        }
+        let policies = principal.policies();
+        auth = match principal {
+            Principal::Biscuit { role, .. } => auth.text("display_name", &role.to_string()),
+            Principal::Token(grant) => auth
+                .text("display_name", &grant.entry.display_name)
+                .number("token_ttl", grant.entry.creation_ttl_s)
+                .text("token_issue_time", &grant.entry.created.to_string())
+                .number("remaining_uses", grant.entry.uses_left),
+        };
+        auth.texts("policies", &policies)
+            .texts("token_policies", &policies)
+            .text("token_type", "service")
+            .finish()
+    }
+}
+
+/// Whether what is asked or answered here holds shares.
+fn carries_shares(path: &str) -> bool {
+    SHARE_ROUTES.iter().any(|route| {
+        path.strip_prefix(route)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
+/// Appends the member `data`: the parameters, hashed. A body that is no object is left out.
+fn append_data(request: &Request, salt: &Salt, text: &mut String) {
+    let fields;
+    let json = if let Verb::Write | Verb::Patch = request.verb
+        && request.body.trim_ascii_start().first() == Some(&b'{')
+    {
+        let Ok(body) = serde_json::from_slice::<&RawValue>(&request.body) else {
+            return;
+        };
+        body.get()
+    } else {
+        let Some(members) = members(request) else {
+            return;
+        };
+        fields = members;
+        fields.as_str()
+    };
+    text.push_str(",\"data\":");
+    append_masked(json, Hidden::All, salt, text);
+}
+
+/// The parameters of a form or a query as JSON.
+fn members(request: &Request) -> Option<String> {
+    let form;
+    let fields = match request.verb {
+        Verb::Write | Verb::Patch => {
+            form = request.fields().ok()?;
+            &form
+        }
+        _ => &request.query,
+    };
+    let mut json = String::new();
+    for name in fields.names() {
+        json.push(if json.is_empty() { '{' } else { ',' });
+        json.push_str(&serde_json::Value::from(name).to_string());
+        json.push(':');
+        json.push_str(&fields.raw(name)?);
+    }
+    (!json.is_empty()).then(|| json + "}")
+}
+
+/// Vault's `response` object.
+fn response(answer: &Answer, salt: &Salt) -> String {
+    match answer {
+        Answer::Enveloped(reply) | Answer::Flattened(reply) => enveloped(reply, salt),
+        Answer::Bare(_, data) => Object::default()
+            .json("data", |text| {
+                append_masked(data.get(), Hidden::All, salt, text);
+            })
+            .finish(),
+        Answer::Text(..) => "{}".to_owned(),
+    }
+}
+
+fn enveloped(reply: &Reply, salt: &Salt) -> String {
+    Object::default()
+        .json("auth", |text| {
+            if let Some(auth) = &reply.auth {
+                append_masked(auth.get(), AUTH_SECRETS, salt, text);
+            }
+        })
+        .json("data", |text| {
+            if let Some(data) = &reply.data {
+                append_masked(data.get(), Hidden::All, salt, text);
+            }
+        })
+        .texts("warnings", &reply.warnings)
+        .finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_of_shares_are_known() {
+        for path in [
+            "sys/init",
+            "sys/unseal",
+            "sys/rekey/update",
+            "sys/generate-root/attempt",
+            "sys/rotate/root/verify",
+        ] {
+            assert!(carries_shares(path), "{path}");
+        }
+        for path in ["sys/initial", "sys/rotate", "secret/data/sys/unseal"] {
+            assert!(!carries_shares(path), "{path}");
+        }
+    }
+}

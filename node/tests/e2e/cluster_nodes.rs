@@ -1,0 +1,196 @@
+//! Nodes that know each other: real processes as `conclave cluster init` made them, over loopback.
+
+use std::net::UdpSocket;
+
+use rustix::process::Signal;
+
+use super::support::members::{Members, until};
+use super::support::operator_token;
+
+const OTHER_CLUSTER: &str = "00000000-0000-4000-8000-000000000000";
+
+/// A configuration without one of its `node "name" {}` blocks.
+fn without_node(text: &str, name: &str) -> String {
+    let start = text
+        .find(&format!("\n  node \"{name}\" {{"))
+        .expect("the node");
+    let end = start + text[start..].find("\n  }").expect("its end") + "\n  }".len();
+    format!("{}{}", &text[..start], &text[end..])
+}
+
+fn metrics(members: &Members, number: usize) -> String {
+    let token = operator_token(&members.operator_key());
+    let request = members.request(number, "GET", "conclave/metrics");
+    request.token(&token).send().expect(200).body
+}
+
+fn sample(metrics: &str, series: &str) -> f64 {
+    let mut lines = metrics.lines();
+    let line = lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    let value = line.unwrap_or_else(|| panic!("no {series} in:\n{metrics}"));
+    value.parse().expect("a number")
+}
+
+#[test]
+fn cluster_nodes_find_each_other_and_notice_who_dies_and_comes_back() {
+    let mut members = Members::start(3);
+    let all = ["n1", "n2", "n3"];
+    for number in 1..=3 {
+        members.until_up_at(number, &all);
+    }
+    let status = members.status(1);
+    assert_eq!(status["node"], "n1");
+    let second = &status["members"][1];
+    assert_eq!(second["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(second["roster_differs"], false);
+    assert_eq!(second["clock_skewed"], false);
+    until("round trips are measured", || {
+        members.status(1)["members"][1]["round_trip_ms"].is_f64()
+    });
+    let tunnels = members.ask(1, &["wg", "show", "--json"]).expect(0).output;
+    let tunnels: serde_json::Value = serde_json::from_str(&tunnels).expect("JSON");
+    let tunnel = &tunnels["tunnels"][0];
+    assert_eq!(
+        (&tunnel["peer"], &tunnel["up"]),
+        (&"n2".into(), &true.into())
+    );
+    assert!(tunnel["handshake_age_s"].is_u64() && tunnel["received_bytes"].as_u64() > Some(0));
+    let table = members.ask(1, &["cluster", "status"]).expect(0).output;
+    assert!(table.contains("3 of 3 nodes up, as n1 sees it"), "{table}");
+    assert!(table.contains("s ago"), "{table}");
+
+    nonsense_is_dropped_and_counted(&members);
+
+    members.kill(3);
+    members.until_up_at(1, &["n1", "n2"]);
+    members.until_up_at(2, &["n1", "n2"]);
+    let down = metrics(&members, 1);
+    assert_eq!(sample(&down, r#"conclave_cluster_peer_up{peer="n3"}"#), 0.0);
+    assert_eq!(sample(&down, r#"conclave_cluster_peer_up{peer="n2"}"#), 1.0);
+    members.run(3);
+    members.until_up_at(1, &all);
+    members.until_up_at(3, &all);
+    let lost = sample(
+        &metrics(&members, 1),
+        r#"conclave_cluster_events_total{event="peer_lost"}"#,
+    );
+    assert!(lost >= 1.0);
+    members.stop(2);
+    members.until_up_at(1, &["n1", "n3"]);
+}
+
+/// Throws datagrams at a node's tunnel that no peer would send.
+fn nonsense_is_dropped_and_counted(members: &Members) {
+    let series = r#"conclave_wireguard_dropped_total{reason="malformed"}"#;
+    let before = sample(&metrics(members, 1), series);
+    let status = members.status(2);
+    let endpoint = status["tunnels"][0]["endpoint"].as_str().expect("a place");
+    let stranger = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let datagrams = [vec![], vec![1], vec![0xff; 148], vec![0; 65_507]];
+    for datagram in &datagrams {
+        stranger.send_to(datagram, endpoint).expect("sent");
+    }
+    until("they are counted", || {
+        sample(&metrics(members, 1), series) >= before + datagrams.len() as f64
+    });
+    assert_eq!(members.up_at(1), ["n1", "n2", "n3"]);
+}
+
+#[test]
+fn cluster_rosters_are_read_again_on_hangup_and_strangers_are_refused() {
+    let members = Members::start(2);
+    for number in 1..=2 {
+        members.until_up_at(number, &["n1", "n2"]);
+    }
+    // Off the list of n1, n2 is a stranger with an unknown key.
+    let whole = std::fs::read_to_string(members.node_folder(1).join("node.hcl")).expect("a file");
+    members.edit(1, |text| without_node(&text, "n2"));
+    members.signal(1, Signal::HUP);
+    members.until_logged(1, "read the list of nodes again");
+    until("n2 is forgotten", || {
+        members.status(1)["members"].as_array().map(Vec::len) == Some(1)
+    });
+    members.until_up_at(2, &["n2"]);
+    until("its handshakes are refused and counted", || {
+        members.status(1)["dropped"]["unknown_peer"].as_u64() > Some(0)
+    });
+
+    // What cannot be used is refused, and the old list stays.
+    let status = members.status(1);
+    let id = status["cluster_id"].as_str().expect("an id");
+    for (from, to, complaint) in [
+        (id, OTHER_CLUSTER, "running node can change neither"),
+        (id, "7", "cluster_id: must be a UUID"),
+        (
+            "private_key_file = \"wireguard.key\"",
+            "private_key_file = \"none.key\"",
+            "none.key: cannot be opened",
+        ),
+    ] {
+        members.edit(1, |_| whole.replace(from, to));
+        members.signal(1, Signal::HUP);
+        members.until_logged(1, complaint);
+        assert!(
+            members
+                .log(1)
+                .contains("the old list of nodes stays in use")
+        );
+        assert_eq!(members.up_at(1), ["n1"]);
+    }
+
+    members.edit(1, |_| whole.clone());
+    members.signal(1, Signal::HUP);
+    members.until_up_at(1, &["n1", "n2"]);
+    members.until_up_at(2, &["n1", "n2"]);
+}
+
+#[test]
+fn cluster_nodes_of_another_cluster_are_refused() {
+    let mut members = Members::stopped(2);
+    members.edit(2, |text| {
+        let start = text.find("cluster_id = \"").expect("an id") + "cluster_id = \"".len();
+        let end = start + OTHER_CLUSTER.len();
+        format!("{}{OTHER_CLUSTER}{}", &text[..start], &text[end..])
+    });
+    members.run(1);
+    members.run(2);
+    members.until_logged(1, "the node is configured for another cluster");
+    members.until_logged(2, "the node is configured for another cluster");
+    // The tunnel is there, so their keys are good; all the same neither takes the other for alive.
+    until("there is a tunnel", || {
+        members.status(1)["tunnels"][0]["up"] == true
+    });
+    assert_eq!(members.up_at(1), ["n1"]);
+    let dropped = r#"conclave_cluster_dropped_total{reason="other_cluster"}"#;
+    assert!(sample(&metrics(&members, 1), dropped) > 0.0);
+}
+
+#[test]
+fn cluster_keys_are_refused_when_others_may_read_them_or_they_are_somebody_elses() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let members = Members::stopped(2);
+    let key = members.node_folder(1).join("wireguard.key");
+    let start = || {
+        let file = members.node_folder(1).join("node.hcl");
+        members.conclave(&["server", "--config", file.to_str().expect("text")])
+    };
+    // Relative names are those of another folder here, so none is found.
+    assert!(
+        start()
+            .expect(1)
+            .errors
+            .contains("wireguard.key: cannot be opened")
+    );
+    let absolute = format!("\"{}\"", key.display());
+    members.edit(1, |text| text.replace("\"wireguard.key\"", &absolute));
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).expect("set");
+    assert!(start().expect(1).errors.contains("run chmod 600 on it"));
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).expect("set");
+    std::fs::copy(members.node_folder(2).join("wireguard.key"), &key).expect("copied");
+    assert!(
+        start()
+            .expect(1)
+            .errors
+            .contains("is not the key of node n1")
+    );
+}
