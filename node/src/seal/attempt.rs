@@ -28,11 +28,7 @@ pub enum Purpose {
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Self; 3] = [
-        Self::Unseal,
-        Self::Rekey,
-        Self::GenerateRoot,
-    ];
+    pub const ALL: [Self; 3] = [Self::Unseal, Self::Rekey, Self::GenerateRoot];
 
     /// Whether shares may be given without starting anything, and every node acts on them by itself. The other purposes
     /// are started first, and done by the node that was given the last share.
