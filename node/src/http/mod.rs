@@ -292,8 +292,7 @@ fn is_bare(request: &Request) -> bool {
         "sys/seal-status" | "sys/leader" | "sys/init" | "sys/unseal" | "sys/seal" => true,
         "sys/internal/ui/mounts" => request.token.is_none(),
         "conclave/cluster" | "conclave/metrics" => true,
-        path if path.strip_prefix("sys/").is_some_and(sys::is_ceremony) => true,
-        path => path.starts_with("conclave/addons"),
+        path => path.starts_with("conclave/addons") || sys::ceremony::is_bare(path),
     }
 }
 
@@ -309,16 +308,13 @@ async fn bare(node: &Node, request: &Request) -> Result<Answer, Error> {
         ("sys/internal/ui/mounts", Verb::Read) => sys::preflight::visible_to_all(node, request),
         ("conclave/metrics", Verb::Read) => operator::metrics(node, request),
         ("conclave/cluster", _) => cluster::status(node, request),
-        (path, _) => match (
-            path.strip_prefix("sys/"),
-            path.strip_prefix("conclave/addons"),
-        ) {
-            (Some(rest), _) if sys::is_ceremony(rest) => {
-                let answer = sys::ceremony(node, request, rest).await?;
-                answer.map_or_else(no_such_verb, Ok)
-            }
-            (_, Some(rest)) => operator::route(node, request, rest).await,
-            _ => no_such_verb(),
+        (path, _) if sys::ceremony::is_bare(path) => {
+            let answer = sys::ceremony::bare(node, request).await?;
+            answer.map_or_else(no_such_verb, Ok)
+        }
+        (path, _) => match path.strip_prefix("conclave/addons") {
+            Some(rest) => operator::route(node, request, rest).await,
+            None => no_such_verb(),
         },
     }
 }
@@ -335,7 +331,10 @@ async fn within(session: &Session<'_>) -> Result<Answer, Error> {
         tracing::warn!(%error, "a token without uses left could not be revoked");
     }
     let answer = answer?;
-    session.still_open().await?;
+    // What a ceremony's last step hands out exists once: it leaves even if the add-on was sealed meanwhile.
+    if !sys::ceremony::is_enveloped(&session.request.path) {
+        session.still_open().await?;
+    }
     Ok(answer)
 }
 

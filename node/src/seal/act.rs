@@ -60,7 +60,7 @@ pub(super) fn act_for(purpose: Purpose) -> Result<Box<dyn Act>, Error> {
     match purpose {
         Purpose::Rekey => Ok(Box::new(Rekey)),
         Purpose::GenerateRoot => Ok(Box::new(GenerateRoot)),
-        Purpose::Unseal | Purpose::RotateKeys => Err(Error::UnsupportedOperation),
+        Purpose::Unseal => Err(Error::UnsupportedOperation),
     }
 }
 

@@ -20,22 +20,15 @@ pub struct Incarnation(pub [u8; 16]);
 pub enum Purpose {
     /// `operator unseal`.
     Unseal = 1,
-    /// `operator rekey`.
+    /// `operator rekey`, and `operator rotate-keys`, which is OpenBao's name for it.
     Rekey = 2,
-    /// `operator rotate-keys`.
-    RotateKeys = 3,
     /// `operator generate-root`.
     GenerateRoot = 4,
 }
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Self; 4] = [
-        Self::Unseal,
-        Self::Rekey,
-        Self::RotateKeys,
-        Self::GenerateRoot,
-    ];
+    pub const ALL: [Self; 3] = [Self::Unseal, Self::Rekey, Self::GenerateRoot];
 
     /// Whether shares may be given without starting anything, and every node acts on them by itself. The other purposes
     /// are started first, and done by the node that was given the last share.
@@ -134,7 +127,7 @@ mod tests {
                 ..id
             },
             AttemptId {
-                purpose: Purpose::RotateKeys,
+                purpose: Purpose::Rekey,
                 ..id
             },
             AttemptId {

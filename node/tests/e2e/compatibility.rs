@@ -41,6 +41,11 @@ POST   | sys/capabilities             | sys/capabilities             | 200 | {"p
 GET    | sys/internal/ui/mounts       | sys/internal/ui/mounts       | 200 |
 GET    | sys/internal/ui/mounts/:path | sys/internal/ui/mounts/secret | 200 |
 GET    | sys/internal/ui/resultant-acl | sys/internal/ui/resultant-acl | 200 |
+GET    | sys/key-status               | sys/key-status               | 200 |
+POST   | sys/rotate                   | sys/rotate                   | 204 | {}
+POST   | sys/rotate/keyring           | sys/rotate/keyring           | 204 | {}
+GET    | sys/rotate/config            | sys/rotate/config            | 200 |
+POST   | sys/rotate/config            | sys/rotate/config            | 204 | {"interval": "48h"}
 GET    | sys/metrics?format=prometheus | sys/metrics?format=prometheus | 200 |
 # Tokens
 POST   | auth/token/create            | auth/token/create            | 200 | {"ttl": "1h"}
@@ -102,6 +107,22 @@ POST   | transit/hash/:algorithm      | transit/hash/sha2-256        | 200 | {"i
 POST   | transit/hmac/:name           | transit/hmac/k               | 200 | {"input": "eA=="}
 DELETE | transit/keys/:name           | transit/keys/k               | 204 |
 # Seal
+GET    | sys/rekey/init               | sys/rekey/init               | 200 |
+POST   | sys/rekey/init               | sys/rekey/init               | 200 | {"secret_shares": 3, "secret_threshold": 2}
+GET    | sys/rekey/verify             | sys/rekey/verify             | 200 |
+DELETE | sys/rekey/init               | sys/rekey/init               | 204 |
+GET    | sys/rekey/backup             | sys/rekey/backup             | 400 |
+POST   | sys/rotate/root/init         | sys/rotate/root/init         | 200 | {"secret_shares": 3, "secret_threshold": 2}
+GET    | sys/rotate/root/init         | sys/rotate/root/init         | 200 |
+GET    | sys/rotate/root/verify       | sys/rotate/root/verify       | 200 |
+DELETE | sys/rotate/root/init         | sys/rotate/root/init         | 204 |
+GET    | sys/rotate/root/backup       | sys/rotate/root/backup       | 400 |
+GET    | sys/generate-root/attempt    | sys/generate-root/attempt    | 200 |
+POST   | sys/generate-root/attempt    | sys/generate-root/attempt    | 200 | {}
+DELETE | sys/generate-root/attempt    | sys/generate-root/attempt    | 204 |
+POST   | sys/generate-root-token/attempt | sys/generate-root-token/attempt | 200 | {}
+GET    | sys/generate-root-token/attempt | sys/generate-root-token/attempt | 200 |
+DELETE | sys/generate-root-token/attempt | sys/generate-root-token/attempt | 204 |
 POST   | sys/seal                     | sys/seal                     | 204 | {}
 POST   | sys/unseal                   | sys/unseal                   | 200 | {"reset": true}
 "#;

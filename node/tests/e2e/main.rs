@@ -30,6 +30,8 @@ mod kv;
 #[cfg(test)]
 mod seal;
 #[cfg(test)]
+mod seal_administration;
+#[cfg(test)]
 mod shared_store;
 #[cfg(test)]
 mod shutdown;

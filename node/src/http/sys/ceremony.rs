@@ -8,6 +8,7 @@ use actix_web::http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::seal::{source_of, writable};
+use super::{generate_root, rekey};
 use crate::barrier::View;
 use crate::engines::{Reply, Verb};
 use crate::error::Error;
@@ -21,6 +22,20 @@ use crate::seal::{Given, Progress, SealHandle};
 use crate::secret::Secret;
 use crate::tenant::Tenant;
 use crate::tenant::gate::Opened;
+
+/// The folders of the older family.
+const BARE: [&str; 3] = [
+    "sys/rekey/",
+    "sys/rekey-recovery-key/",
+    "sys/generate-root/",
+];
+
+/// Those of the other.
+const ENVELOPED: [&str; 3] = [
+    "sys/rotate/root/",
+    "sys/rotate/recovery/",
+    "sys/generate-root-token/",
+];
 
 /// The two ways to ask for the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -156,6 +171,33 @@ impl<'r> Asked<'r> {
             Family::Bare => Answer::bare(StatusCode::OK, data),
             Family::Enveloped => Ok(Answer::Enveloped(Reply::data(data)?)),
         }
+    }
+}
+
+/// Whether the route is one of the older family. Backups are not.
+pub fn is_bare(path: &str) -> bool {
+    BARE.iter().any(|folder| path.starts_with(folder))
+        && !matches!(path, "sys/rekey/backup" | "sys/rekey/recovery-key-backup")
+}
+
+/// Whether the route is one of the other family.
+pub fn is_enveloped(path: &str) -> bool {
+    ENVELOPED.iter().any(|folder| path.starts_with(folder))
+}
+
+/// The routes of [`is_bare`]. `None` for a verb that the route does not have.
+///
+/// # Errors
+/// [`Error::Denied`], [`Error::Sealed`], and what the route says.
+pub async fn bare(node: &Node, request: &Request) -> Result<Option<Answer>, Error> {
+    let asked = Asked::bare(node, request).await?;
+    let path = request.path.as_str();
+    if let Some(rest) = path.strip_prefix("sys/rekey/") {
+        rekey::bare(&asked, rest).await
+    } else if let Some(rest) = path.strip_prefix("sys/generate-root/") {
+        generate_root::bare(&asked, rest).await
+    } else {
+        Err(Error::bad_request("recovery rekeying not supported"))
     }
 }
 

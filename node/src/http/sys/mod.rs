@@ -2,7 +2,7 @@
 
 mod audit;
 mod capabilities;
-mod ceremony;
+pub mod ceremony;
 mod generate_root;
 pub mod health;
 mod key_status;
@@ -16,13 +16,10 @@ pub mod seal;
 
 use actix_web::http::StatusCode;
 
-use self::ceremony::Asked;
-use super::request::Request;
 use super::respond::Answer;
-use super::session::{Caller, Session, plain_operation};
+use super::session::{Session, plain_operation};
 use crate::engines::Verb;
 use crate::error::Error;
-use crate::node::Node;
 use crate::tenant::Tenant;
 
 /// Vault's `cluster_id`: the add-on is the cluster that its clients see.
@@ -61,6 +58,10 @@ pub async fn route(session: &Session<'_>, path: &str) -> Result<Answer, Error> {
         }
         ("rekey", "backup" | "recovery-key-backup") => rekey::backup_within(session).await,
         ("key-status", "") => key_status::route(session).await,
+        ("generate-root-token", rest) => generate_root::enveloped(session, rest).await,
+        ("rotate", rest) if rest.starts_with("root/") || rest.starts_with("recovery/") => {
+            rekey::enveloped(session, rest).await
+        }
         ("rotate", rest) => rotate::route(session, rest).await,
         ("policy", rest) => policies::legacy(session, rest).await,
         ("capabilities-self", "") => capabilities::of_self(session).await,
@@ -72,59 +73,6 @@ pub async fn route(session: &Session<'_>, path: &str) -> Result<Answer, Error> {
             let operation = plain_operation(session.request.verb);
             session.authorize(operation, &fields).await?;
             Err(unsupported_path())
-        }
-    }
-}
-
-/// Whether `path`, which is below `sys/`, is a step of a ceremony. What its last step hands out exists once, so the answer
-/// leaves even when the add-on was sealed meanwhile.
-pub fn is_ceremony(path: &str) -> bool {
-    let is_below = |folder: &str| {
-        path.strip_prefix(folder)
-            .is_some_and(|rest| rest.starts_with('/'))
-    };
-    let is_backup = matches!(path, "rekey/backup" | "rekey/recovery-key-backup");
-    [
-        "rekey",
-        "rekey-recovery-key",
-        "generate-root",
-        "generate-root-token",
-        "rotate/root",
-        "rotate/recovery",
-    ]
-    .into_iter()
-    .any(is_below)
-        && !is_backup
-}
-
-/// The steps of ceremonies, in both families.
-///
-/// # Errors
-/// [`Error::Denied`], [`Error::Sealed`], and what the route says. `Ok(None)` for a verb that an older route does not
-/// have.
-pub async fn ceremony(
-    node: &Node,
-    request: &Request,
-    path: &str,
-) -> Result<Option<Answer>, Error> {
-    let (folder, rest) = path.split_once('/').unwrap_or((path, ""));
-    match folder {
-        "rekey" => rekey::bare(&Asked::bare(node, request).await?, rest).await,
-        "generate-root" => generate_root::bare(&Asked::bare(node, request).await?, rest).await,
-        "rekey-recovery-key" => {
-            Asked::bare(node, request).await?;
-            Err(Error::bad_request("recovery rekeying not supported"))
-        }
-        _ => {
-            let session = Session::new(node, request, Caller::of(node, request).await?);
-            let answer = match folder {
-                "generate-root-token" => generate_root::enveloped(&session, rest).await,
-                _ => rekey::enveloped(&session, rest).await,
-            };
-            if let Err(error) = session.end_spent_token().await {
-                tracing::warn!(%error, "a token without uses left could not be revoked");
-            }
-            answer.map(Some)
         }
     }
 }

@@ -157,7 +157,11 @@ async fn readable(node: &Node, request: &Request) -> Result<Arc<Tenant>, Error> 
 ///
 /// # Errors
 /// [`Error::Denied`].
-pub(super) async fn writable(node: &Node, request: &Request, fields: &Fields) -> Result<Arc<Tenant>, Error> {
+pub(super) async fn writable(
+    node: &Node,
+    request: &Request,
+    fields: &Fields,
+) -> Result<Arc<Tenant>, Error> {
     let open_to_all = node.settings.unauthenticated_seal_routes;
     let (tenant, credential) = known(node, request).await?;
     if !(open_to_all && is_default(node, &tenant)) {

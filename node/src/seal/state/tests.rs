@@ -259,7 +259,7 @@ fn what_another_node_sends_for_something_else_is_ignored() {
             ..ours
         },
         AttemptId {
-            purpose: Purpose::RotateKeys,
+            purpose: Purpose::Rekey,
             ..ours
         },
         AttemptId {
