@@ -33,6 +33,7 @@ use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
 use crate::store::foundationdb::FoundationDbStore;
 use crate::store::observed::{Observed, StoreMetrics};
 use crate::store::postgres::PostgresStore;
+use crate::store::tools::life;
 use crate::store::{Store, transact};
 use crate::tenant::Tenants;
 use crate::tenant::directory::TenantSettings;
@@ -83,6 +84,7 @@ async fn run(config: &Config, source: Option<config::Source>, mode: Mode) -> Res
         Arc::clone(&clock),
     ));
     let random = OsRandom;
+    life::ensure(store.as_ref(), &random).await?;
     let is_new = registry::list(store.as_ref()).await?.is_empty();
     let operator = operator::public_key(config, &random, is_new)?;
     if is_new {

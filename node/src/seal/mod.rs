@@ -31,6 +31,7 @@ pub mod keyring;
 mod keys;
 pub mod lease;
 mod limit;
+pub mod offline;
 pub mod peers;
 mod quorum;
 pub mod rekey;
