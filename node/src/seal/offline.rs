@@ -2,13 +2,14 @@
 //! shares.
 
 use super::config::SealConfig;
-use super::init::{self, SealRows};
 use super::quorum::Quorum;
 use super::share::Share;
-use super::{epoch, shamir};
+use super::{authentic, epoch, init, shamir};
 use crate::barrier::Unsealed;
 use crate::error::Error;
 use crate::id::TenantId;
+
+pub use super::rows::SealRows;
 
 /// How many shares the add-on has, and how many open it.
 ///
@@ -34,6 +35,14 @@ pub fn examine_epoch(row: &[u8]) -> Result<(), Error> {
     epoch::claim(row).map(drop)
 }
 
+/// The same of any other row with a MAC.
+///
+/// # Errors
+/// [`Error::Corrupt`] when it is not.
+pub fn examine_claim(row: &[u8]) -> Result<(), Error> {
+    authentic::claim::<serde_json::Value>(row).map(drop)
+}
+
 /// Whether `share` is one of this add-on's; it counts towards the threshold then.
 ///
 /// # Errors
@@ -42,7 +51,8 @@ pub fn recognises(rows: &SealRows, share: &Share) -> Result<bool, Error> {
     SealConfig::claim(&rows.config).map(|config| config.recognises(share))
 }
 
-/// The add-on's keys.
+/// The add-on's keys, as far as the seal holds them: terms that were added since are
+/// [caught up with](crate::barrier::Rows::catch_up).
 ///
 /// # Errors
 /// [`Error::Invalid`] when the shares do not open it, [`Error::Corrupt`] when a row does not prove itself.

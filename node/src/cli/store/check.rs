@@ -5,10 +5,11 @@ use serde_json::json;
 use super::Bar;
 use super::output::{self, Format};
 use super::{Failure, Session};
-use crate::barrier::Unsealed;
-use crate::seal::init::SealRows;
-use crate::seal::{Share, offline};
+use crate::barrier::{Rows, Unsealed};
+use crate::seal::offline::{self, SealRows};
+use crate::seal::Share;
 use crate::secret::Secret;
+use crate::store::key::Scope;
 use crate::store::tools::{Findings, check};
 use crate::store::{Store, transact};
 use crate::tenant::registry;
@@ -73,7 +74,14 @@ async fn keys_of(
         }
         shares.push(share);
     }
-    Ok(offline::open(addon.id, &rows, &shares)?)
+    let keys = offline::open(addon.id, &rows, &shares)?;
+    transact(store, async |transaction, attempt| {
+        let mut rows =
+            Rows::checked(transaction, &keys, Scope::Tenant(addon.id), attempt).await?;
+        rows.catch_up().await
+    })
+    .await?;
+    Ok(keys)
 }
 
 /// One line, from the terminal without showing it, or from standard input.

@@ -6,7 +6,7 @@ use crate::id::{MountId, TenantId};
 use crate::store::key::{Key, Part, Pseudonym, Scope, Table};
 
 /// Every table, so that its number can be looked up.
-const TABLES: [Table; 28] = [
+const TABLES: [Table; 34] = [
     Table::Incarnation,
     Table::AddOn,
     Table::Change,
@@ -26,6 +26,12 @@ const TABLES: [Table; 28] = [
     Table::RetiredMount,
     Table::PolicyIndex,
     Table::PolicyTotals,
+    Table::Term,
+    Table::TermUse,
+    Table::RotationConfig,
+    Table::PendingRekey,
+    Table::SealHandoff,
+    Table::AuditSalt,
     Table::Name,
     Table::Chunk,
     Table::Idempotency,

@@ -27,8 +27,12 @@ pub(super) enum Content {
     SealConfig,
     /// The same.
     Epoch,
+    /// The same, of any kind.
+    Authentic,
     /// Ten bytes.
     Stamp,
+    /// Eight bytes.
+    Counter,
     /// Anything: others look at it.
     Plain,
 }
@@ -53,7 +57,13 @@ pub(super) fn of(table: Table) -> (Place, Content) {
         | Table::TokenExpiry
         | Table::RetiredMount
         | Table::PolicyIndex
-        | Table::PolicyTotals => (Place::AddOn, Content::Sealed),
+        | Table::PolicyTotals
+        | Table::Term
+        | Table::RotationConfig
+        | Table::PendingRekey
+        | Table::AuditSalt => (Place::AddOn, Content::Sealed),
+        Table::TermUse => (Place::AddOn, Content::Counter),
+        Table::SealHandoff => (Place::AddOn, Content::Authentic),
         Table::Name | Table::Idempotency => (Place::Anywhere, Content::Sealed),
         Table::KvConfig
         | Table::KvMetadata
@@ -83,11 +93,11 @@ impl Content {
             Self::Keyring => envelope::term_of(value).map(drop),
             Self::SealConfig => offline::examine_config(value),
             Self::Epoch => offline::examine_epoch(value),
-            Self::Stamp => {
-                return match value.len() {
-                    10 => Ok(()),
-                    _ => Err("a stamp of the wrong length".into()),
-                };
+            Self::Authentic => offline::examine_claim(value),
+            Self::Stamp if value.len() == 10 => Ok(()),
+            Self::Counter if value.len() == 8 => Ok(()),
+            Self::Stamp | Self::Counter => {
+                return Err("a stamp or counter of the wrong length".into());
             }
         };
         looked_at.map_err(|error| error.to_string())

@@ -2,8 +2,7 @@
 
 use super::super::tests::{Sample, empty, sample};
 use super::*;
-use crate::seal::init::SealRows;
-use crate::seal::offline;
+use crate::seal::offline::{self, SealRows};
 use crate::store::key::{Part, Pseudonym, Table};
 use crate::tenant::registry;
 
