@@ -38,6 +38,8 @@ mod shutdown;
 #[cfg(test)]
 mod store_outages;
 #[cfg(test)]
+mod store_tools;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tokens;

@@ -6,8 +6,8 @@ use super::Bar;
 use super::output::{self, Format};
 use super::{Failure, Session};
 use crate::barrier::{Rows, Unsealed};
-use crate::seal::offline::{self, SealRows};
 use crate::seal::Share;
+use crate::seal::offline::{self, SealRows};
 use crate::secret::Secret;
 use crate::store::key::Scope;
 use crate::store::tools::{Findings, check};
@@ -76,8 +76,7 @@ async fn keys_of(
     }
     let keys = offline::open(addon.id, &rows, &shares)?;
     transact(store, async |transaction, attempt| {
-        let mut rows =
-            Rows::checked(transaction, &keys, Scope::Tenant(addon.id), attempt).await?;
+        let mut rows = Rows::checked(transaction, &keys, Scope::Tenant(addon.id), attempt).await?;
         rows.catch_up().await
     })
     .await?;

@@ -30,7 +30,7 @@ pub struct TestNode {
 }
 
 /// The storage of a node on its own.
-const EMBEDDED: &str = "storage \"embedded\" {\n  path = \"./data\"\n}";
+pub const EMBEDDED: &str = "storage \"embedded\" {\n  path = \"./data\"\n}";
 
 /// An add-on as `conclave addon` printed it.
 pub struct AddOn {
@@ -97,7 +97,8 @@ impl TestNode {
             .expect(1)
     }
 
-    fn write_config(&self) {
+    /// Writes its configuration, `node.hcl`, as a start does.
+    pub fn write_config(&self) {
         let text = format!(
             "{}\n{}\n\
              listener \"tcp\" {{\n  address = \"127.0.0.1:{}\"\n  {}\n  {}\n}}\n",
@@ -229,6 +230,19 @@ impl TestNode {
         if let Some(token) = token {
             command.env("VAULT_TOKEN", token);
         }
+        command.output().expect("conclave runs").into()
+    }
+
+    /// `conclave` in the node's folder, with something on standard input.
+    pub fn conclave_with_input(&self, arguments: &[&str], input: &str) -> Outcome {
+        let file = self.folder.path().join("input");
+        std::fs::write(&file, input).expect("a file");
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .stdin(File::open(&file).expect("a file"));
         command.output().expect("conclave runs").into()
     }
 
