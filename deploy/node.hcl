@@ -19,4 +19,14 @@ cluster_name = "example"
 #   openssl pkey -in operator.key -pubout -outform DER | tail -c 32 | od -An -tx1 | tr -d ' \n'
 operator_public_key = "/etc/conclave/operator.pub"
 
+# Who asked for what. logrotate moves it away and runs `systemctl reload conclave`.
+audit "file" {
+  path = "/var/lib/conclave/audit.log"
+}
+
+# Prometheus on this machine reads /metrics here.
+telemetry {
+  prometheus_address = "127.0.0.1:9102"
+}
+
 log_format = "json"

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::Value;
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use crate::duration::GoDuration;
@@ -41,7 +42,7 @@ impl Fields {
             return Ok(Self::default());
         }
         let members: Option<BTreeMap<String, Box<RawValue>>> = serde_json::from_slice(body)
-            .map_err(|error| Error::bad_request(format!("failed to parse JSON input: {error}")))?;
+            .map_err(|error| Error::bad_request(complaint(&error)))?;
         let members = members.unwrap_or_default();
         if members.len() > MAX_FIELDS {
             return Err(Error::bad_request(format!(
@@ -259,6 +260,19 @@ pub fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
+/// What is wrong with a body. The library's own words for JSON of another kind quote it, and it may be a secret.
+fn complaint(error: &serde_json::Error) -> String {
+    let why = match error.classify() {
+        Category::Data => format!(
+            "expected an object at line {} column {}",
+            error.line(),
+            error.column()
+        ),
+        Category::Syntax | Category::Eof | Category::Io => error.to_string(),
+    };
+    format!("failed to parse JSON input: {why}")
+}
+
 fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -290,6 +304,8 @@ mod tests {
         assert!(Fields::from_json(b"[1]").is_err());
         assert!(Fields::from_json(b"{\"a\":1").is_err());
         assert!(Fields::from_json(b"{} {}").is_err());
+        let error = Fields::from_json(b"\"hunter2\"").unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 
     #[test]

@@ -39,6 +39,7 @@ use crate::tenant::Tenants;
 use crate::tenant::directory::TenantSettings;
 use crate::tenant::feed::{ChangeFeed, Freshness};
 use crate::tenant::registry;
+use crate::wiping::wipe_stack_after_seals;
 
 /// How long a connection may take to send its request's head. Slow senders hold a connection, not a worker.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -158,6 +159,8 @@ async fn build(
     observers: Observers,
 ) -> Result<Node, Error> {
     let keepers = Arbiter::new().handle();
+    keepers.spawn(wipe_stack_after_seals());
+    actix_web::rt::spawn(wipe_stack_after_seals());
     let seconds = |ttl: Duration| i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
     let settings = TenantSettings {
         limits: LifetimeLimits {
@@ -225,6 +228,8 @@ fn listen(node: &Arc<Node>, listener: &Listener) -> Result<actix_web::dev::Serve
         max_request_duration: listener.max_request_duration,
     });
     let server = HttpServer::new(move || {
+        // Runs on each worker.
+        actix_web::rt::spawn(wipe_stack_after_seals());
         let endpoint = Arc::clone(&endpoint);
         let serve = move |request| serve_request(request, Arc::clone(&endpoint));
         App::new().default_service(fn_service(serve))

@@ -41,7 +41,9 @@ pub fn listen(node: &Arc<Node>, settings: &Telemetry) -> Result<Server, Error> {
         let message = format!("cannot listen on {address}: {error}");
         Error::invalid("prometheus_address", message)
     })?;
-    tracing::info!(%address, "metrics are at /metrics");
+    for address in server.addrs() {
+        tracing::info!(%address, "metrics are at /metrics");
+    }
     Ok(server.run())
 }
 

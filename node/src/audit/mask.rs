@@ -12,6 +12,9 @@ use super::salt::Salt;
 /// itself, so without a bound a large body would become a line of hundreds of megabytes.
 pub const MAX_MASKED_BYTES: usize = 4 * 1024 * 1024;
 
+/// The longest JSON whose texts are looked for in an error message. A mistake in a longer one is told as a hash.
+const MAX_SEARCHED_BYTES: usize = 1024 * 1024;
+
 /// Which texts are replaced.
 #[derive(Clone, Copy)]
 pub enum Hidden<'a> {
@@ -33,6 +36,25 @@ pub fn append_masked(json: &str, hidden: Hidden<'_>, salt: &Salt, text: &mut Str
         salt.append_hash(json.as_bytes(), text);
         text.push_str("\"}");
     }
+}
+
+/// `message` with each text that it quotes from `json` replaced by its hash. What is shorter than four bytes stays.
+pub fn without_values(mut message: String, json: &str, salt: &Salt) -> String {
+    if json.len() > MAX_SEARCHED_BYTES {
+        return salt.hash(&message);
+    }
+    let mut rest = json;
+    while let Some(quote) = rest.find('"') {
+        let (_, from_quote) = rest.split_at(quote);
+        let (literal, after) = from_quote.split_at(literal_bytes(from_quote));
+        let value = decoded(literal);
+        let is_name = after.trim_start().starts_with(':');
+        if !is_name && value.len() >= 4 && message.contains(&*value) {
+            message = message.replace(&*value, &salt.hash(&value));
+        }
+        rest = after;
+    }
+    message
 }
 
 /// `None` when it gets too long.
@@ -142,6 +164,19 @@ mod tests {
         let masked: Value = serde_json::from_str(&masked(&json, Hidden::All, &salt)).unwrap();
         assert_eq!(masked["conclave_omitted_bytes"], json.len());
         assert_eq!(masked["conclave_omitted"], salt.hash(&json));
+    }
+
+    #[test]
+    fn messages_quote_no_values() {
+        let salt = salt();
+        let json = r#"{"algorithm":"hunter\"2","data":"no","unsupported":1}"#;
+        let message = "unsupported algorithm hunter\"2, no".to_owned();
+        assert_eq!(
+            without_values(message, json, &salt),
+            format!("unsupported algorithm {}, no", salt.hash("hunter\"2"))
+        );
+        let long = format!("[{}]", " ".repeat(MAX_SEARCHED_BYTES));
+        assert_eq!(without_values("a".into(), &long, &salt), salt.hash("a"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod body;
 mod cluster;
 mod engines;
 mod error;
+mod head;
 mod operator;
 mod request;
 mod respond;
@@ -19,14 +20,14 @@ mod trail;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::HttpResponse;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
-use actix_web::http::header::HeaderMap;
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::Bytes;
-use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::SemaphorePermit;
 use tracing::Instrument;
 
+use self::head::Head;
 use self::request::{PathOutcome, Request};
 use self::respond::{Answer, answered, failed, redirect};
 use self::session::{Caller, Session};
@@ -60,29 +61,27 @@ pub async fn serve(
     mut request: ServiceRequest,
     endpoint: Arc<Endpoint>,
 ) -> Result<ServiceResponse, actix_web::Error> {
-    // The library keeps heads of requests for reuse, and with their headers the buffer that token and body came in.
-    let headers = std::mem::take(request.headers_mut());
+    let head = Head::take(&mut request);
     let (http, payload) = request.into_parts();
-    let response = respond_to(&http, &headers, payload, &endpoint).await;
+    let response = respond_to(&head, payload, &endpoint).await;
     Ok(ServiceResponse::new(http, response))
 }
 
-async fn respond_to(
-    http: &HttpRequest,
-    headers: &HeaderMap,
-    payload: Payload,
-    endpoint: &Endpoint,
-) -> HttpResponse {
+async fn respond_to(http: &Head, payload: Payload, endpoint: &Endpoint) -> HttpResponse {
     let node = &endpoint.node;
-    let path = match request::canonical_path(http.uri().path()) {
+    let path = match request::canonical_path(http.uri.path()) {
         Ok(PathOutcome::Path(path)) => Ok(path),
         Ok(PathOutcome::Redirect(location)) => {
-            let query = http.uri().query().map(|query| format!("?{query}"));
+            let query = http.uri.query().map(|query| format!("?{query}"));
             return redirect(&(location + query.as_deref().unwrap_or_default()));
         }
         Err(error) => Err(error),
     };
-    if let Some(probe) = path.as_ref().ok().and_then(|path| sys::health::probe(node, path)) {
+    if let Some(probe) = path
+        .as_ref()
+        .ok()
+        .and_then(|path| sys::health::probe(node, path))
+    {
         return answered(&probe, "");
     }
     let _in_flight = match node.enter() {
@@ -91,26 +90,25 @@ async fn respond_to(
     };
     let is_api = match &path {
         Ok(path) => path.len() > API.len() && path.starts_with(API),
-        Err(_) => http.uri().path().trim_start_matches('/').starts_with(API),
+        Err(_) => http.uri.path().trim_start_matches('/').starts_with(API),
     };
     if !is_api {
         return failed(&path.err().unwrap_or_else(Error::not_found));
     }
     let path = path.map(|path| path.strip_prefix(API).unwrap_or(&path).to_owned());
-    if http.method() == Method::HEAD && path.as_deref().is_ok_and(|path| path == "sys/health") {
-        return match sys::health::health(node, http) {
+    if http.method == Method::HEAD && path.as_deref().is_ok_and(|path| path == "sys/health") {
+        return match sys::health::health(node, &http.uri) {
             Ok((status, _)) => HttpResponse::new(status),
             Err(error) => failed(&error),
         };
     }
-    answer(endpoint, http, headers, payload, path).await
+    answer(endpoint, http, payload, path).await
 }
 
 /// Answers one request to the API within its time, with an audit line before and after.
 async fn answer(
     endpoint: &Endpoint,
-    http: &HttpRequest,
-    headers: &HeaderMap,
+    http: &Head,
     payload: Payload,
     path: Result<String, Error>,
 ) -> HttpResponse {
@@ -118,11 +116,11 @@ async fn answer(
     let started = node.clock.since_boot();
     let id = node.random.uuid().hyphenated().to_string();
     let span = tracing::info_span!("request", id);
-    let mut trail = Trail::new(node, id, http.peer_addr());
+    let mut trail = Trail::new(node, id, http.peer);
     let (result, audited) = async {
         let result = match path {
             Err(error) => Err(error),
-            Ok(path) => match parse(http, headers, &path) {
+            Ok(path) => match parse(http, &path) {
                 Err(error) => Err(error),
                 Ok(request) => tokio::time::timeout(
                     endpoint.max_request_duration,
@@ -139,11 +137,9 @@ async fn answer(
         if let Err(error @ (Error::Bug(_) | Error::Corrupt(_))) = &result {
             tracing::error!(%error, "a request failed");
         }
-        let raw_path = http.uri().path().trim_start_matches('/');
+        let raw_path = http.uri.path().trim_start_matches('/');
         let raw_path = raw_path.strip_prefix(API).unwrap_or(raw_path);
-        let audited = trail
-            .finish(http.method().as_str(), raw_path, &result)
-            .await;
+        let audited = trail.finish(http.method.as_str(), raw_path, &result).await;
         (result, audited)
     }
     .instrument(span)
@@ -162,7 +158,7 @@ async fn answer(
 
 async fn handle(
     endpoint: &Endpoint,
-    http: &HttpRequest,
+    http: &Head,
     mut request: Request,
     payload: Payload,
     trail: &mut Trail<'_>,
@@ -174,7 +170,7 @@ async fn handle(
         if request.verb != Verb::Read {
             return no_such_verb();
         }
-        let (status, body) = sys::health::health(node, http)?;
+        let (status, body) = sys::health::health(node, &http.uri)?;
         return Ok(Answer::Bare(status, body));
     }
     let started = node.clock.since_boot();
@@ -214,9 +210,10 @@ async fn handle(
 }
 
 /// The request without its body.
-fn parse(http: &HttpRequest, headers: &HeaderMap, path: &str) -> Result<Request, Error> {
-    let query = request::query(http.uri().query().unwrap_or_default())?;
-    let verb = request::verb(http.method(), &query)?;
+fn parse(http: &Head, path: &str) -> Result<Request, Error> {
+    let headers = &http.headers;
+    let query = request::query(http.uri.query().unwrap_or_default())?;
+    let verb = request::verb(&http.method, &query)?;
     let mut path = path.to_owned();
     if matches!(verb, Verb::List | Verb::Scan) && !path.ends_with('/') {
         path.push('/');
@@ -229,9 +226,9 @@ fn parse(http: &HttpRequest, headers: &HeaderMap, path: &str) -> Result<Request,
         content_type: request::content_type(headers),
         token: request::token(headers)?,
         namespace: request::namespace(headers),
-        host: request::host(headers, http.uri().host()),
+        host: request::host(headers, http.uri.host()),
         wrap_ttl: request::wrap_ttl(headers)?,
-        source: http.peer_addr().map(|address| address.ip()),
+        source: http.peer.map(|address| address.ip()),
     })
 }
 

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use actix_web::web::Bytes;
 use serde_json::value::RawValue;
 
 use super::request::Request;
@@ -13,7 +14,7 @@ use super::respond::Answer;
 use super::session::{Caller, Credential, credential, plain_operation, principal, tenant_of};
 use super::token::biscuit_accessor;
 use crate::audit::line::Object;
-use crate::audit::mask::{Hidden, append_masked};
+use crate::audit::mask::{Hidden, append_masked, without_values};
 use crate::audit::salt::Salt;
 use crate::audit::{Audit, Stage};
 use crate::auth::biscuit::Identity;
@@ -72,6 +73,17 @@ struct Asked {
     request: String,
     salt: Arc<Salt>,
     tells_data: bool,
+    parameters: Parameters,
+}
+
+/// What was sent along, as JSON.
+enum Parameters {
+    /// Nothing, or nothing readable.
+    None,
+    /// A body that is an object.
+    Body(Bytes),
+    /// A form or a query.
+    Pairs(String),
 }
 
 /// Who asks, as far as it is known.
@@ -140,8 +152,10 @@ impl<'n> Trail<'n> {
         let mut text = self.request_text(request, &asker, &salt);
         let tells_data = !carries_shares(&request.path);
         let without_data = text.len();
-        if tells_data {
-            append_data(request, &salt, &mut text);
+        let parameters = Parameters::of(request);
+        if let Some(json) = parameters.json().filter(|_| tells_data) {
+            text.push_str(",\"data\":");
+            append_masked(json, Hidden::All, &salt, &mut text);
         }
         text.push('}');
         self.ask(&auth, &text, refusal).await?;
@@ -154,6 +168,7 @@ impl<'n> Trail<'n> {
             request: text,
             salt,
             tells_data,
+            parameters,
         });
         Ok(())
     }
@@ -178,6 +193,7 @@ impl<'n> Trail<'n> {
                 request,
                 salt: Arc::clone(self.audit.node_salt()),
                 tells_data: false,
+                parameters: Parameters::None,
             });
         }
         match std::mem::replace(&mut self.state, State::Done) {
@@ -186,7 +202,14 @@ impl<'n> Trail<'n> {
                     Ok(answer) if asked.tells_data => response(answer, &asked.salt),
                     _ => "{}".to_owned(),
                 };
-                let line = self.line("response", &asked.auth, &asked.request, &response, error);
+                let message = error.map(|error| asked.message(error));
+                let line = self.line(
+                    "response",
+                    &asked.auth,
+                    &asked.request,
+                    &response,
+                    message.as_deref().unwrap_or_default(),
+                );
                 self.audit.write(Stage::Response, &line).await
             }
             State::Unasked | State::Done => Ok(()),
@@ -195,7 +218,8 @@ impl<'n> Trail<'n> {
 
     /// Writes a request's line. If that fails, the request is over.
     async fn ask(&mut self, auth: &str, request: &str, error: Option<&Error>) -> Result<(), Error> {
-        let line = self.line("request", auth, request, "{}", error);
+        let message = error.map_or_else(String::new, Error::to_string);
+        let line = self.line("request", auth, request, "{}", &message);
         let written = self.audit.write(Stage::Request, &line).await;
         if written.is_err() {
             self.state = State::Done;
@@ -203,21 +227,14 @@ impl<'n> Trail<'n> {
         written
     }
 
-    fn line(
-        &self,
-        kind: &str,
-        auth: &str,
-        request: &str,
-        response: &str,
-        error: Option<&Error>,
-    ) -> String {
+    fn line(&self, kind: &str, auth: &str, request: &str, response: &str, error: &str) -> String {
         Object::default()
             .text("time", &self.clock.now().to_string())
             .text("type", kind)
             .object("auth", auth)
             .object("request", request)
             .object("response", response)
-            .text("error", &error.map_or(String::new(), Error::to_string))
+            .text("error", error)
             .finish()
     }
 
@@ -287,9 +304,42 @@ impl Drop for Trail<'_> {
                 &asked.auth,
                 &asked.request,
                 "{}",
-                Some(&given_up),
+                &given_up.to_string(),
             );
             self.audit.write_at_once(Stage::Response, &line);
+        }
+    }
+}
+
+impl Asked {
+    /// What went wrong, without what was sent along. Messages for the caller may quote it: a name that does not exist,
+    /// a number that is none.
+    fn message(&self, error: &Error) -> String {
+        let message = error.to_string();
+        match self.parameters.json() {
+            Some(json) => without_values(message, json, &self.salt),
+            None => message,
+        }
+    }
+}
+
+impl Parameters {
+    fn of(request: &Request) -> Self {
+        let is_written = matches!(request.verb, Verb::Write | Verb::Patch);
+        if is_written && request.body.trim_ascii_start().first() == Some(&b'{') {
+            return match serde_json::from_slice::<&RawValue>(&request.body) {
+                Ok(_) => Self::Body(request.body.clone()),
+                Err(_) => Self::None,
+            };
+        }
+        members(request).map_or(Self::None, Self::Pairs)
+    }
+
+    fn json(&self) -> Option<&str> {
+        match self {
+            Self::None => None,
+            Self::Body(body) => std::str::from_utf8(body).ok(),
+            Self::Pairs(pairs) => Some(pairs),
         }
     }
 }
@@ -365,27 +415,6 @@ fn carries_shares(path: &str) -> bool {
         path.strip_prefix(route)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     })
-}
-
-/// Appends the member `data`: the parameters, hashed. A body that is no object is left out.
-fn append_data(request: &Request, salt: &Salt, text: &mut String) {
-    let fields;
-    let json = if let Verb::Write | Verb::Patch = request.verb
-        && request.body.trim_ascii_start().first() == Some(&b'{')
-    {
-        let Ok(body) = serde_json::from_slice::<&RawValue>(&request.body) else {
-            return;
-        };
-        body.get()
-    } else {
-        let Some(members) = members(request) else {
-            return;
-        };
-        fields = members;
-        fields.as_str()
-    };
-    text.push_str(",\"data\":");
-    append_masked(json, Hidden::All, salt, text);
 }
 
 /// The parameters of a form or a query as JSON.

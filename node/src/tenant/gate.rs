@@ -18,6 +18,7 @@ use crate::seal::{Gate, Publish};
 use crate::secret::Secret;
 use crate::store::Store;
 use crate::store::key::{Part, Scope, Table};
+use crate::wiping;
 
 /// An open add-on with the actor that changes it. What is published through [`TenantGate`]: present while unsealed.
 pub struct Opened {
@@ -82,6 +83,7 @@ impl Gate for TenantGate {
 
     fn close(&self) {
         self.opened.store(None);
+        wiping::note_seal();
     }
 }
 

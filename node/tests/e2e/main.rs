@@ -26,7 +26,11 @@ mod envelope;
 #[cfg(test)]
 mod guide;
 #[cfg(test)]
+mod hardening;
+#[cfg(test)]
 mod kv;
+#[cfg(test)]
+mod metrics;
 #[cfg(test)]
 mod seal;
 #[cfg(test)]

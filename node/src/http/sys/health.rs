@@ -1,7 +1,6 @@
 //! Health: Vault's `sys/health` and `sys/leader`, and the probes of load balancers.
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
+use actix_web::http::{StatusCode, Uri};
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -48,8 +47,8 @@ pub fn probe(node: &Node, path: &str) -> Option<Answer> {
 ///
 /// # Errors
 /// [`Error::Invalid`] for codes that are none.
-pub fn health(node: &Node, http: &HttpRequest) -> Result<(StatusCode, Box<RawValue>), Error> {
-    let query = request::query(http.uri().query().unwrap_or_default())?;
+pub fn health(node: &Node, uri: &Uri) -> Result<(StatusCode, Box<RawValue>), Error> {
+    let query = request::query(uri.query().unwrap_or_default())?;
     let tenant = node.tenants.named(&node.settings.default_addon);
     let status = tenant.as_ref().map(|tenant| tenant.seal().status());
     let initialized = status.as_ref().is_some_and(|status| status.initialized);

@@ -173,6 +173,11 @@ impl TestNode {
         format!("http://{}", self.address())
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     /// Kills it as a power cut would.
     pub fn kill(&mut self) {
         let mut child = self.child.take().expect("it runs");
