@@ -1,6 +1,10 @@
 //! Compiles the stand-in for FoundationDB's C library, under that library's name: the crate `foundationdb` asks the
 //! linker for `fdb_c`, and a program linked with the real one would not start where that is not installed.
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is how cargo talks to a build script"
+)]
 fn main() {
     let folder = "src/store/foundationdb";
     for file in ["loader.c", "symbols.h"] {

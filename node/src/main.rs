@@ -1,6 +1,7 @@
 //! The binary: hands the process's arguments, environment and streams to the command line. The one place that reads
 //! the environment.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use conclave::cli::{self, Environment, Session};
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
             input: &mut std::io::stdin(),
             output: &mut std::io::stdout(),
             errors: &mut std::io::stderr(),
+            is_terminal: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
             clock: &SystemClock,
             random: &OsRandom,
         },

@@ -11,12 +11,13 @@ use chacha20poly1305::aead::AeadInPlace;
 use chacha20poly1305::{KeyInit, Tag, XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
+use super::format::Format;
 use crate::error::Error;
 use crate::rng::OsRandom;
 use crate::secret::Secret;
 
-/// The envelope's first byte.
-const FORMAT: u8 = 1;
+/// What the envelope's first byte means.
+pub const FORMAT: Format = Format::new(1);
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
 const HEADER_BYTES: usize = 1 + 4 + NONCE_BYTES;
@@ -46,7 +47,7 @@ impl RowCipher {
     ) -> Result<Vec<u8>, Error> {
         let nonce: [u8; NONCE_BYTES] = random.array();
         let mut envelope = Vec::with_capacity(OVERHEAD_BYTES + plaintext.len());
-        envelope.push(FORMAT);
+        envelope.push(FORMAT.own());
         envelope.extend_from_slice(&term.to_be_bytes());
         envelope.extend_from_slice(&nonce);
         envelope.extend_from_slice(plaintext);
@@ -55,7 +56,7 @@ impl RowCipher {
             .0
             .encrypt_in_place_detached(
                 XNonce::from_slice(&nonce),
-                &associated_data(term, address),
+                &associated_data(FORMAT.own(), term, address),
                 body,
             )
             .map_err(|_| Error::Bug("a value is too long to encrypt".into()))?;
@@ -68,7 +69,7 @@ impl RowCipher {
     /// # Errors
     /// [`Error::Corrupt`] when it is not what [`RowCipher::seal`] made for this address, term and key.
     pub fn open(&self, address: &[u8], envelope: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let term = term_of(envelope)?;
+        let (version, term) = version_and_term(envelope)?;
         let damaged = || Error::Corrupt("a row does not authenticate".into());
         let (header, sealed) = envelope
             .split_at_checked(HEADER_BYTES)
@@ -80,7 +81,7 @@ impl RowCipher {
         self.0
             .decrypt_in_place_detached(
                 XNonce::from_slice(nonce),
-                &associated_data(term, address),
+                &associated_data(version, term, address),
                 &mut plaintext,
                 Tag::from_slice(tag),
             )
@@ -94,15 +95,23 @@ impl RowCipher {
 /// # Errors
 /// [`Error::Corrupt`] when the bytes are no envelope of a known format.
 pub fn term_of(envelope: &[u8]) -> Result<u32, Error> {
-    match envelope {
-        [FORMAT, a, b, c, d, ..] => Ok(u32::from_be_bytes([*a, *b, *c, *d])),
-        _ => Err(Error::Corrupt("a row has an unknown format".into())),
-    }
+    version_and_term(envelope).map(|(_, term)| term)
 }
 
-fn associated_data(term: u32, address: &[u8]) -> Vec<u8> {
+fn version_and_term(envelope: &[u8]) -> Result<(u8, u32), Error> {
+    let cut_short = || Error::Corrupt("a row is cut short".into());
+    let (version, rest) = envelope.split_first().ok_or_else(cut_short)?;
+    FORMAT.check(*version)?;
+    let (term, rest) = rest.split_first_chunk().ok_or_else(cut_short)?;
+    if rest.len() < NONCE_BYTES + TAG_BYTES {
+        return Err(cut_short());
+    }
+    Ok((*version, u32::from_be_bytes(*term)))
+}
+
+fn associated_data(version: u8, term: u32, address: &[u8]) -> Vec<u8> {
     let mut data = Vec::with_capacity(5 + address.len());
-    data.push(FORMAT);
+    data.push(version);
     data.extend_from_slice(&term.to_be_bytes());
     data.extend_from_slice(address);
     data
@@ -139,6 +148,14 @@ mod tests {
         fn arbitrary_bytes_do_not_open(bytes: Vec<u8>) {
             prop_assert!(cipher(1).open(b"here", &bytes).is_err());
         }
+    }
+
+    #[test]
+    fn a_row_of_a_newer_version_says_so() {
+        let mut envelope = cipher(1).seal(&OsRandom, 1, b"here", b"secret").unwrap();
+        envelope[0] = FORMAT.own() + 1;
+        let error = cipher(1).open(b"here", &envelope).unwrap_err().to_string();
+        assert!(error.contains("newer version"), "{error}");
     }
 
     #[test]

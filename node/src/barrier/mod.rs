@@ -5,6 +5,7 @@
 //! nothing is read or written after a seal.
 
 pub mod envelope;
+pub mod format;
 pub mod names;
 mod rows;
 mod terms;
@@ -23,6 +24,28 @@ use crate::store::key::{Pseudonym, Scope};
 pub use self::rows::Rows;
 pub use self::terms::{MAX_TERMS, TermStatus};
 pub use self::view::View;
+
+/// What stands at the address of a row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stored {
+    /// The whole envelope.
+    Whole,
+    /// The length of an envelope that lies in pieces elsewhere, in bytes.
+    InPieces(u64),
+}
+
+impl Stored {
+    /// What `bytes` are, as far as can be told without keys.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when they are neither.
+    pub fn of(bytes: &[u8]) -> Result<Self, Error> {
+        match rows::length_of_pieces(bytes)? {
+            Some(length) => Ok(Self::InPieces(length)),
+            None => envelope::term_of(bytes).map(|_| Self::Whole),
+        }
+    }
+}
 
 /// What a pseudonym stands for; the same text in two domains gives two unrelated pseudonyms.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,6 +131,14 @@ impl Unsealed {
             *to = from;
         }
         Pseudonym(pseudonym)
+    }
+
+    /// Whether `envelope`, joined if it lay in pieces, was written at `address` under these keys.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when it was not.
+    pub fn prove(&self, address: &[u8], envelope: &[u8]) -> Result<(), Error> {
+        self.open_row(address, envelope).map(drop)
     }
 }
 

@@ -238,14 +238,11 @@ impl<'t> Rows<'t> {
         parts: &[Part],
         stored: Vec<u8>,
     ) -> Result<Vec<u8>, Error> {
-        let Some((&CHUNKED, length)) = stored.split_first() else {
+        let Some(length) = length_of_pieces(&stored)? else {
             return Ok(stored);
         };
         let damaged = || Error::Corrupt("a long value lacks a piece".into());
-        let length = <[u8; 8]>::try_from(length)
-            .ok()
-            .and_then(|bytes| usize::try_from(u64::from_be_bytes(bytes)).ok())
-            .ok_or_else(damaged)?;
+        let length = usize::try_from(length).map_err(|_| damaged())?;
         let range = Key::chunk_range(self.scope, table, parts);
         let pieces = length.div_ceil(CHUNK_BYTES);
         let rows = self.transaction.range(&range, pieces, false).await?;
@@ -257,6 +254,16 @@ impl<'t> Rows<'t> {
             return Err(damaged());
         }
         Ok(envelope)
+    }
+}
+
+/// Of a row whose envelope lies in pieces, how long that is.
+pub(super) fn length_of_pieces(stored: &[u8]) -> Result<Option<u64>, Error> {
+    match stored.split_first() {
+        Some((&CHUNKED, length)) => <[u8; 8]>::try_from(length)
+            .map(|length| Some(u64::from_be_bytes(length)))
+            .map_err(|_| Error::Corrupt("the head of a long value".into())),
+        _ => Ok(None),
     }
 }
 

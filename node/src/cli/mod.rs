@@ -1,4 +1,4 @@
-//! The command line: `conclave server`, `addon`, `cluster`, `kms`, `policy`, `token`, `wg` and `version`.
+//! The command line: `conclave server`, `addon`, `cluster`, `kms`, `policy`, `store`, `token`, `wg` and `version`.
 //!
 //! Commands print a table for people and JSON for programs (`--format json`). Exit codes are the Vault CLI's: 0 done,
 //! 1 wrong usage or something on this machine, 2 the node said no or there is nothing. Secrets are never taken from
@@ -16,6 +16,7 @@ mod operator;
 mod output;
 mod policy;
 mod server;
+mod store;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -68,6 +69,9 @@ enum Command {
     /// WireGuard keys and tunnels.
     #[command(subcommand)]
     Wg(wg::Command),
+    /// Copy, back up, restore and check a store.
+    #[command(subcommand)]
+    Store(store::Command),
     /// Print the version.
     Version,
 }
@@ -82,6 +86,8 @@ pub struct Session<'a> {
     pub output: &'a mut dyn Write,
     /// Standard error, for what went wrong.
     pub errors: &'a mut dyn Write,
+    /// Whether a person sits at a terminal: input comes from it, and errors are shown on it.
+    pub is_terminal: bool,
     /// When tokens are made and until when they are good.
     pub clock: &'a dyn Clock,
     /// What keys and tokens are made of.
@@ -153,6 +159,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, session: &mut Session<
         Command::Policy(command) => policy::run(&command, format, session),
         Command::Token(command) => token::run(&command, format, session),
         Command::Wg(command) => wg::run(&command, format, session),
+        Command::Store(command) => store::run(&command, format, session),
         Command::Version => version(format, session),
     };
     match result {

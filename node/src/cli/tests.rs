@@ -36,6 +36,7 @@ fn conclave(arguments: &[&str], environment: &[(&str, &str)], mut input: &[u8]) 
             input: &mut input,
             output: &mut output,
             errors: &mut errors,
+            is_terminal: false,
             clock: &ManualClock::at(Timestamp::from_unix_seconds(1_800_000_000)),
             random: &OsRandom,
         },

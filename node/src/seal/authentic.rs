@@ -12,11 +12,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::Sha256;
 
+use crate::barrier::format::Format;
 use crate::error::Error;
 use crate::secret::Secret;
 use crate::store::key::Key;
 
-const FORMAT: u8 = 1;
+/// What the row's first byte means.
+const FORMAT: Format = Format::new(1);
 const MAC_BYTES: usize = 32;
 
 /// The key of these MACs.
@@ -40,9 +42,12 @@ impl MacKey {
     pub fn encode<T: Serialize>(&self, address: &Key, content: &T) -> Result<Vec<u8>, Error> {
         let json = serde_json::to_vec(content)
             .map_err(|_| Error::Bug("a seal row could not be encoded".into()))?;
-        let mac = self.mac(address, &json)?.finalize().into_bytes();
+        let mac = self
+            .mac(FORMAT.own(), address, &json)?
+            .finalize()
+            .into_bytes();
         let mut row = Vec::with_capacity(1 + MAC_BYTES + json.len());
-        row.push(FORMAT);
+        row.push(FORMAT.own());
         row.extend_from_slice(&mac);
         row.extend_from_slice(&json);
         Ok(row)
@@ -53,16 +58,16 @@ impl MacKey {
     /// # Errors
     /// [`Error::Corrupt`] when it was not.
     pub fn verify(&self, address: &Key, row: &[u8]) -> Result<(), Error> {
-        let (mac, json) = cut(row)?;
-        self.mac(address, json)?
+        let (version, mac, json) = cut(row)?;
+        self.mac(version, address, json)?
             .verify_slice(mac)
             .map_err(|_| Error::Corrupt("a seal row does not authenticate".into()))
     }
 
-    fn mac(&self, address: &Key, json: &[u8]) -> Result<Hmac<Sha256>, Error> {
+    fn mac(&self, version: u8, address: &Key, json: &[u8]) -> Result<Hmac<Sha256>, Error> {
         let mut mac = Hmac::new_from_slice(self.0.expose())
             .map_err(|_| Error::Bug("a MAC key without length".into()))?;
-        mac.update(&[FORMAT]);
+        mac.update(&[version]);
         mac.update(&(address.as_bytes().len() as u64).to_be_bytes());
         mac.update(address.as_bytes());
         mac.update(json);
@@ -75,15 +80,16 @@ impl MacKey {
 /// # Errors
 /// [`Error::Corrupt`] when it is no such row.
 pub fn claim<T: DeserializeOwned>(row: &[u8]) -> Result<T, Error> {
-    let (_, json) = cut(row)?;
+    let (_, _, json) = cut(row)?;
     serde_json::from_slice(json).map_err(|_| damaged())
 }
 
-fn cut(row: &[u8]) -> Result<(&[u8], &[u8]), Error> {
-    match row.split_first() {
-        Some((&FORMAT, rest)) => rest.split_at_checked(MAC_BYTES).ok_or_else(damaged),
-        _ => Err(damaged()),
-    }
+/// Version, MAC and JSON of a row.
+fn cut(row: &[u8]) -> Result<(u8, &[u8], &[u8]), Error> {
+    let (version, rest) = row.split_first().ok_or_else(damaged)?;
+    FORMAT.check(*version)?;
+    let (mac, json) = rest.split_at_checked(MAC_BYTES).ok_or_else(damaged)?;
+    Ok((*version, mac, json))
 }
 
 fn damaged() -> Error {

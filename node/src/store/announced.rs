@@ -44,6 +44,10 @@ impl Store for AnnouncedStore {
         }))
     }
 
+    async fn moment(&self) -> Result<Option<Box<dyn Transaction>>, StoreError> {
+        self.below.moment().await
+    }
+
     async fn changes_after(&self, after: Stamp, limit: usize) -> Result<Vec<Change>, StoreError> {
         self.below.changes_after(after, limit).await
     }

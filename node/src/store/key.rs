@@ -61,6 +61,8 @@ pub enum Table {
     Change = 3,
     /// Add-on ids by SHA-256 (first half) of their name, so that two cannot share one.
     AddOnName = 4,
+    /// Where the rows come from that are being copied into this store; gone once it is complete.
+    CopyMark = 5,
 
     // Of an add-on (Scope::Tenant).
     /// The seal epoch with its MAC.

@@ -15,6 +15,7 @@ pub mod key;
 pub mod observed;
 mod overlay;
 pub mod postgres;
+pub mod tools;
 mod transact;
 
 use async_trait::async_trait;
@@ -99,6 +100,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Starts a transaction. It sees every commit acknowledged before this call.
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError>;
+
+    /// A transaction for reading everything as of one moment, however much that is and however long it takes. It cannot
+    /// write. `None` where the store has no such thing: FoundationDB ends a transaction after five seconds.
+    async fn moment(&self) -> Result<Option<Box<dyn Transaction>>, StoreError> {
+        Ok(None)
+    }
 
     /// The changes committed after `after`, oldest first, at most `limit`; all of a commit's records or none.
     /// `Stamp::default()` is before every change.

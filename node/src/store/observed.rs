@@ -72,10 +72,8 @@ impl StoreMetrics {
             "conclave_store_operation_seconds",
             "Seconds that an operation of the store took, failed ones included.",
         );
-        let seconds = HistogramVec::new(
-            seconds.buckets(LATENCY_BUCKETS_S.to_vec()),
-            &["operation"],
-        )?;
+        let seconds =
+            HistogramVec::new(seconds.buckets(LATENCY_BUCKETS_S.to_vec()), &["operation"])?;
         let errors = IntCounterVec::new(
             Opts::new(
                 "conclave_store_errors_total",
@@ -185,6 +183,10 @@ impl Store for Observed {
             inner,
             watch: self.watch.clone(),
         }))
+    }
+
+    async fn moment(&self) -> Result<Option<Box<dyn Transaction>>, StoreError> {
+        self.inner.moment().await
     }
 
     async fn changes_after(&self, after: Stamp, limit: usize) -> Result<Vec<Change>, StoreError> {

@@ -13,6 +13,7 @@ use crate::id::TenantId;
 use crate::rng::OsRandom;
 use crate::store::change::Facet;
 use crate::store::key::{Key, KeyRange, Part, Pseudonym, Scope, Table};
+use crate::store::tools::life;
 use crate::store::{Store, Transaction, transact};
 
 /// The longest name of an add-on or an organisation, as a DNS label: an add-on can be chosen by host name.
@@ -107,6 +108,8 @@ pub async fn create_first(
 ) -> Result<(), Error> {
     let addon = fresh(random, now, name, org)?;
     transact(store, async |transaction, _| {
+        // A copy into this store may have begun since the node looked.
+        life::refuse_unfinished(transaction).await?;
         // Damaged rows are rows: a store that has any is not empty.
         let all = KeyRange::rows(Scope::Node, Table::AddOn, &[]);
         match transaction.range(&all, 1, false).await?.is_empty() {
@@ -262,7 +265,11 @@ fn unknown(id_or_name: &str) -> Error {
     Error::NotFound(Some(format!("there is no add-on {id_or_name:?}")))
 }
 
-fn decode(row: &[u8]) -> Result<AddOn, Error> {
+/// The add-on that a registry row tells of.
+///
+/// # Errors
+/// [`Error::Corrupt`] when it tells of none.
+pub fn decode(row: &[u8]) -> Result<AddOn, Error> {
     serde_json::from_slice(row).map_err(|_| Error::Corrupt("a registry row".into()))
 }
 
@@ -271,7 +278,8 @@ fn id_key(id: TenantId) -> Key {
     Key::row(Scope::Node, Table::AddOn, &[part])
 }
 
-fn name_key(name: &str) -> Key {
+/// Where the owner of a name is filed.
+pub fn name_key(name: &str) -> Key {
     let digest = Sha256::digest(name.as_bytes());
     let mut half = [0; 16];
     for (to, from) in half.iter_mut().zip(digest) {

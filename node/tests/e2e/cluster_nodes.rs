@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use rustix::process::Signal;
 
 use super::support::members::{Members, until};
-use super::support::operator_token;
+use super::support::{TestNode, operator_token};
 
 const OTHER_CLUSTER: &str = "00000000-0000-4000-8000-000000000000";
 
@@ -55,7 +55,15 @@ fn cluster_nodes_find_each_other_and_notice_who_dies_and_comes_back() {
         (&"n2".into(), &true.into())
     );
     assert!(tunnel["handshake_age_s"].is_u64() && tunnel["received_bytes"].as_u64() > Some(0));
-    let table = members.ask(1, &["cluster", "status"]).expect(0).output;
+    // As `init` says that it is to be asked.
+    let config = [
+        "--config",
+        "made/n1/node.hcl",
+        "--operator-key",
+        "made/operator/operator.key",
+    ];
+    let table = members.conclave(&[&["cluster", "status"][..], &config].concat());
+    let table = table.expect(0).output;
     assert!(table.contains("3 of 3 nodes up, as n1 sees it"), "{table}");
     assert!(table.contains("s ago"), "{table}");
 
@@ -163,6 +171,35 @@ fn cluster_nodes_of_another_cluster_are_refused() {
     assert_eq!(members.up_at(1), ["n1"]);
     let dropped = r#"conclave_cluster_dropped_total{reason="other_cluster"}"#;
     assert!(sample(&metrics(&members, 1), dropped) > 0.0);
+}
+
+#[test]
+fn cluster_status_is_for_the_operator_of_a_cluster() {
+    let members = Members::start(1);
+    let addon = members.ask(
+        1,
+        &["addon", "show", "default", "--tokens", "--format", "json"],
+    );
+    let addon: serde_json::Value = serde_json::from_str(&addon.expect(0).output).expect("JSON");
+    let ask = |token: &str| {
+        members
+            .request(1, "GET", "conclave/cluster")
+            .token(token)
+            .send()
+    };
+    ask("").expect(403);
+    ask(addon["root_token"].as_str().expect("a token")).expect(403);
+    ask(&operator_token(&members.operator_key())).expect(200);
+    assert_eq!(members.up_at(1), ["n1"]);
+
+    let alone = TestNode::start();
+    let arguments = ["cluster", "status", "--config", "node.hcl"];
+    let refused = alone.conclave(None, &arguments).expect(2);
+    refused.expect_error("this node is alone: its configuration has no cluster {}");
+    let metrics = alone.request("GET", "conclave/metrics");
+    let token = operator_token(&alone.folder().join("data/operator.key"));
+    let text = metrics.token(&token).send().expect(200).body;
+    assert!(!text.contains("conclave_cluster_"), "{text}");
 }
 
 #[test]

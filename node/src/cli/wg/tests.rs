@@ -22,6 +22,7 @@ fn wg(arguments: &[&str], mut input: &[u8]) -> (u8, String, String) {
             input: &mut input,
             output: &mut output,
             errors: &mut errors,
+            is_terminal: false,
             clock: &ManualClock::at(Timestamp::from_unix_seconds(1_800_000_000)),
             random: &OsRandom,
         },

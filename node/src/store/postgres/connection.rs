@@ -85,6 +85,13 @@ impl Connection {
         horizon
     }
 
+    /// Lets the transaction under way wait for its user as long as it takes.
+    pub(super) async fn let_it_idle(&self) -> Result<(), Error> {
+        self.client
+            .batch_execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            .await
+    }
+
     /// Sends the end of the transaction without waiting for the answer: what is sent next is done after it.
     pub(super) fn send_roll_back(&self) {
         // A failure shows at the next statement.

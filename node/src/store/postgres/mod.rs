@@ -121,6 +121,11 @@ impl Store for PostgresStore {
         Ok(Box::new(PostgresTransaction::new(Arc::clone(&self.shared))))
     }
 
+    async fn moment(&self) -> Result<Option<Box<dyn Transaction>>, StoreError> {
+        let lasting = PostgresTransaction::lasting(Arc::clone(&self.shared));
+        Ok(Some(Box::new(lasting)))
+    }
+
     async fn changes_after(&self, after: Stamp, limit: usize) -> Result<Vec<Change>, StoreError> {
         self.shared.changes_after(after, limit).await
     }

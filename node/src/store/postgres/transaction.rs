@@ -27,6 +27,9 @@ pub(super) struct PostgresTransaction {
     view: View,
     writes: WriteBuffer,
     reads: ReadSet,
+    /// Whether it is for reading a moment for as long as it takes: nothing of what is read is remembered, so it cannot
+    /// commit writes.
+    lasts: bool,
 }
 
 /// What this transaction sees of the database.
@@ -52,6 +55,15 @@ impl PostgresTransaction {
             view: View::Unopened,
             writes: WriteBuffer::default(),
             reads: ReadSet::default(),
+            lasts: false,
+        }
+    }
+
+    /// A transaction for reading only, without limits of size and time.
+    pub(super) fn lasting(shared: Arc<Shared>) -> Self {
+        Self {
+            lasts: true,
+            ..Self::new(shared)
         }
     }
 
@@ -88,6 +100,10 @@ impl PostgresTransaction {
                 let opened = timeout_at(deadline, opening).await;
                 let opened = opened.map(|(begun, rows)| Ok((begun?, rows?)));
                 let (horizon, rows) = lease.heed(opened).map_err(Trouble::while_reading)?;
+                if self.lasts {
+                    let told = timeout_at(deadline, lease.connection()?.let_it_idle()).await;
+                    lease.heed(told).map_err(Trouble::while_reading)?;
+                }
                 self.view = View::Open(Box::new(lease), self.shared.stamp_below(horizon));
                 Ok(rows)
             }
@@ -98,7 +114,9 @@ impl PostgresTransaction {
     async fn stored(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let row = self.ask(Question::Get(key)).await?.pop();
         let version = row.as_ref().map(|(_, _, version)| *version);
-        self.reads.point(key, version);
+        if !self.lasts {
+            self.reads.point(key, version);
+        }
         Ok(row.map(|(_, value, _)| value))
     }
 
@@ -134,6 +152,9 @@ impl PostgresTransaction {
 
     /// Only what was looked at counts as read: a full page says nothing of what lies beyond its last row.
     fn note_range(&mut self, span: Span<'_>, rows: &[StoredRow]) {
+        if self.lasts {
+            return;
+        }
         let last = rows.last().filter(|_| rows.len() == span.limit);
         let seen = rows
             .iter()
@@ -247,12 +268,16 @@ impl Transaction for PostgresTransaction {
         if let Some(misuse) = self.writes.misuse() {
             return Err(StoreError::Misuse(misuse));
         }
+        if self.lasts && !self.writes.is_empty() {
+            return Err(StoreError::Misuse("a moment was written to"));
+        }
         let deadline = self.shared.pool.deadline();
         let Self {
             shared,
             view,
             writes,
             reads,
+            ..
         } = *self;
         let lease = match view {
             View::Lost => return Err(StoreError::Conflict),

@@ -157,8 +157,12 @@ impl Members {
 
     /// Where a node speaks plain HTTP.
     pub fn plain_address(&self, number: usize) -> String {
-        let distance = u16::try_from(number - 1).expect("few nodes") * PORTS_PER_NODE;
-        format!("127.0.0.1:{}", self.base_port + distance + 2)
+        format!("127.0.0.1:{}", self.port(number) + 2)
+    }
+
+    /// The port of a node's own listener; its tunnel is one higher.
+    fn port(&self, number: usize) -> u16 {
+        self.base_port + u16::try_from(number - 1).expect("few nodes") * PORTS_PER_NODE
     }
 
     /// A request to a node; `path` is below `/v1/`.
@@ -187,10 +191,10 @@ impl Members {
 
     /// `conclave <arguments>` as the operator, at a node.
     pub fn ask(&self, number: usize, arguments: &[&str]) -> Outcome {
-        let config = format!("made/n{number}/node.hcl");
+        let address = format!("https://127.0.0.1:{}", self.port(number));
         let target = [
-            "--config",
-            &config,
+            "--address",
+            &address,
             "--operator-key",
             "made/operator/operator.key",
         ];

@@ -31,6 +31,7 @@ fn init(dir: &Path, arguments: &[&str]) -> (u8, String, String) {
             input: &mut std::io::empty(),
             output: &mut output,
             errors: &mut errors,
+            is_terminal: false,
             clock: &ManualClock::at(Timestamp::from_unix_seconds(1_800_000_000)),
             random: &OsRandom,
         },

@@ -23,7 +23,7 @@ trap '' HUP INT TERM
 folder=$1; shift
 if [ $# -gt 0 ]; then "$@" >>"$folder/log" 2>&1 & fi
 cat >/dev/null
-if [ -n "$!" ]; then kill -QUIT "$!"; kill -CONT "$!"; wait "$!"; fi
+if [ -n "$!" ]; then kill -QUIT "$!"; kill -CONT "$!"; wait "$!"; fi 2>/dev/null
 [ -e "$folder/keep" ] || rm -rf "$folder"
 "#;
 
