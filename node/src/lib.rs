@@ -20,6 +20,7 @@ pub mod id;
 pub mod membership;
 pub mod metrics;
 pub mod node;
+pub mod peers;
 mod private_file;
 pub mod rng;
 pub mod seal;

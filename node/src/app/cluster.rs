@@ -101,17 +101,6 @@ pub fn join(
     (Membership { cluster, tunnels }, news)
 }
 
-/// Takes what other nodes say as long as nobody else does, so that the cluster is not kept waiting.
-pub fn ignore(mut news: mpsc::Receiver<News>) {
-    actix_web::rt::spawn(async move {
-        while let Some(news) = news.recv().await {
-            if let News::Request(request) = news {
-                tracing::warn!(peer = %request.from(), "the node asks something that this one does not know");
-            }
-        }
-    });
-}
-
 /// Follows the configuration file from now on: with each SIGHUP the nodes and tunnels become those that it lists.
 ///
 /// # Errors

@@ -17,6 +17,8 @@ use std::time::Duration;
 use actix::Arbiter;
 use actix_web::dev::fn_service;
 use actix_web::{App, HttpServer};
+use conclave_cluster::News;
+use tokio::sync::mpsc;
 
 use crate::auth::biscuit::Biscuits;
 use crate::auth::token::entry::LifetimeLimits;
@@ -27,8 +29,11 @@ use crate::http::{Endpoint, serve as serve_request};
 use crate::membership::{About, Membership};
 use crate::metrics::NodeMetrics;
 use crate::node::{Node, NodeParts, NodeSettings, Observers};
+use crate::peers::{self, PeersPort};
 use crate::rng::OsRandom;
-use crate::seal::SealSettings;
+use crate::seal::peers::{Alone, Peers};
+use crate::seal::{IntentFiles, SealSettings};
+use crate::store::announced::AnnouncedStore;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
 use crate::store::foundationdb::FoundationDbStore;
 use crate::store::observed::{Observed, StoreMetrics};
@@ -38,7 +43,7 @@ use crate::store::{Store, transact};
 use crate::tenant::Tenants;
 use crate::tenant::directory::TenantSettings;
 use crate::tenant::feed::{ChangeFeed, Freshness};
-use crate::tenant::registry;
+use crate::tenant::{outage, registry};
 use crate::wiping::wipe_stack_after_seals;
 
 /// How long a connection may take to send its request's head. Slow senders hold a connection, not a worker.
@@ -96,11 +101,10 @@ async fn run(config: &Config, source: Option<config::Source>, mode: Mode) -> Res
         (Some(settings), Some(tunnels)) => {
             let (membership, news) =
                 cluster::join(settings, tunnels, Arc::clone(&clock), &about(config));
-            cluster::ignore(news);
             if let Some(source) = source {
                 cluster::reload_on_hangup(membership.clone(), settings.clone(), source)?;
             }
-            Some(membership)
+            Some((membership, news))
         }
         _ => None,
     };
@@ -155,12 +159,25 @@ async fn build(
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     biscuits: Biscuits,
-    membership: Option<Membership>,
     observers: Observers,
+    joined: Option<(Membership, mpsc::Receiver<News>)>,
 ) -> Result<Node, Error> {
     let keepers = Arbiter::new().handle();
     keepers.spawn(wipe_stack_after_seals());
     actix_web::rt::spawn(wipe_stack_after_seals());
+    let (membership, news) = joined.unzip();
+    let port = membership
+        .as_ref()
+        .map(|membership| PeersPort::new(membership.cluster.clone(), Arc::clone(&clock)));
+    let (port, wanted) = port.unzip();
+    let store: Arc<dyn Store> = match &port {
+        Some(port) => Arc::new(AnnouncedStore::new(store, Arc::clone(port) as _)),
+        None => store,
+    };
+    let peers: Arc<dyn Peers> = match &port {
+        Some(port) => Arc::clone(port) as _,
+        None => Arc::new(Alone),
+    };
     let seconds = |ttl: Duration| i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
     let settings = TenantSettings {
         limits: LifetimeLimits {
@@ -169,11 +186,12 @@ async fn build(
         },
         seal: SealSettings {
             attempt_ttl: config.attempt_ttl,
+            handoff: config.seal_handoff,
             ..SealSettings::default()
         },
         keepers: keepers.clone(),
-        peers: Arc::new(crate::seal::peers::Alone),
-        intents: None,
+        peers,
+        intents: intents(config)?,
         counters: Arc::default(),
     };
     // The feed starts where the store stands before the add-ons are read, so that no change falls in between.
@@ -189,6 +207,21 @@ async fn build(
         seen,
         &keepers,
     );
+    outage::watch(
+        Arc::clone(&tenants),
+        Arc::clone(&freshness),
+        Arc::clone(&clock),
+        config.outage_grace,
+        &keepers,
+    );
+    if let (Some(port), Some(wanted), Some(news)) = (port, wanted, news) {
+        let context = peers::Context {
+            tenants: Arc::clone(&tenants),
+            feed: feed.clone(),
+            clock: Arc::clone(&clock),
+        };
+        peers::start(port, wanted, news, context, &keepers);
+    }
     let settings = NodeSettings {
         default_addon: config.default_addon.clone(),
         addon_domain: config.addon_domain.clone(),
@@ -210,6 +243,14 @@ async fn build(
         observers,
         settings,
     }))
+}
+
+/// Where seals are kept that the store could not be told.
+fn intents(config: &Config) -> Result<Option<IntentFiles>, Error> {
+    let folder = config.state_dir.as_ref();
+    folder
+        .map(|folder| IntentFiles::open(folder.join("unfinished-seals")))
+        .transpose()
 }
 
 /// What the other nodes are told of this one.

@@ -82,6 +82,14 @@ pub struct Config {
     pub disable_mlock: bool,
     /// `attempt_ttl`: after how long an unfinished unseal, rekey or generate-root is forgotten. Default: 1h.
     pub attempt_ttl: Duration,
+    /// `outage_grace`: how long keys stay in memory while the store is away. Default: 15m.
+    pub outage_grace: Duration,
+    /// `seal_handoff`: `peers` to take over the keys of open add-ons from other nodes after a restart, and to give them;
+    /// `none` to wait for shares. Default: `peers`.
+    pub seal_handoff: bool,
+    /// `state_dir`: where the node keeps what it must not forget while the store is away. Default: the embedded store's
+    /// folder, else nowhere.
+    pub state_dir: Option<PathBuf>,
 }
 
 /// Where a configuration comes from, to read it again.
@@ -307,6 +315,9 @@ impl Default for Config {
             telemetry: None,
             disable_mlock: false,
             attempt_ttl: Duration::from_secs(3600),
+            outage_grace: Duration::from_secs(15 * 60),
+            seal_handoff: true,
+            state_dir: None,
         }
     }
 }

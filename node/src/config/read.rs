@@ -166,6 +166,14 @@ fn top_level<'a>(
         .flag("unauthenticated_seal_routes")?
         .unwrap_or_else(|| config.is_loopback_only());
     set(&mut config.disable_mlock, top.flag("disable_mlock")?);
+    set(
+        &mut config.seal_handoff,
+        top.word("seal_handoff", "must be peers or none", seal_handoff)?,
+    );
+    config.state_dir = top.path("state_dir")?.or(match &config.storage {
+        Storage::Embedded { path, .. } => Some(path.clone()),
+        _ => None,
+    });
     lengths_of_time(&mut top, &mut config)?;
     logging(&mut top, &mut config)?;
     top.finish()?;
@@ -193,6 +201,12 @@ fn lengths_of_time(top: &mut Section, config: &mut Config) -> Result<(), ConfigE
             SECOND * 10,
         ),
         (
+            "outage_grace",
+            &mut config.outage_grace,
+            SECOND,
+            HOUR * 24,
+        ),
+        (
             "attempt_ttl",
             &mut config.attempt_ttl,
             SECOND * 10,
@@ -205,6 +219,14 @@ fn lengths_of_time(top: &mut Section, config: &mut Config) -> Result<(), ConfigE
         return Err(top.wrong("default_lease_ttl", "is longer than max_lease_ttl"));
     }
     Ok(())
+}
+
+fn seal_handoff(text: &str) -> Option<bool> {
+    match text {
+        "peers" => Some(true),
+        "none" => Some(false),
+        _ => None,
+    }
 }
 
 fn logging(top: &mut Section, config: &mut Config) -> Result<(), ConfigError> {

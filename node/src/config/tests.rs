@@ -60,6 +60,9 @@ fn every_key_is_read() {
         log_format = "json"
         staleness_max = "250ms"
         attempt_ttl = "10m"
+        outage_grace = "1m"
+        seal_handoff = "none"
+        state_dir = "state"
         storage "inmem" {}
         listener "tcp" { # two of them
           address = "0.0.0.0:8200"
@@ -112,6 +115,9 @@ fn every_key_is_read() {
         audit: Vec::new(),
         telemetry: None,
         disable_mlock: false,
+        outage_grace: Duration::from_secs(60),
+        seal_handoff: false,
+        state_dir: Some("state".into()),
     };
     assert_eq!(config, expected);
     assert_eq!(config.local_url(), "https://127.0.0.1:8200");

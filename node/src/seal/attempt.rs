@@ -30,6 +30,13 @@ impl Purpose {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Unseal, Self::Rekey, Self::GenerateRoot];
 
+    /// The purpose with this number on the wire.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|purpose| *purpose as u8 == number)
+    }
+
     /// Whether shares may be given without starting anything, and every node acts on them by itself. The other purposes
     /// are started first, and done by the node that was given the last share.
     pub fn is_always_open(self) -> bool {

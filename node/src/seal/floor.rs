@@ -66,6 +66,11 @@ impl Floor {
         learned
     }
 
+    /// The epoch that the store had when it was read last.
+    pub fn epoch(&self) -> SealEpoch {
+        self.epoch
+    }
+
     /// Whether the add-on may be open at this epoch.
     pub fn admits(&self, incarnation: Incarnation, epoch: SealEpoch) -> bool {
         self.incarnation == Some(incarnation) && epoch >= self.epoch

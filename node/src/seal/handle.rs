@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix::{Addr, ArbiterHandle};
 use parking_lot::Mutex;
 
+use super::acknowledge::PATIENCE;
 use super::act::Outcome;
 use super::actor::{Command, Reply, SealActor, Sealing, Submission};
 use super::attempt::{Nonce, Purpose};
@@ -272,7 +273,14 @@ impl SealHandle {
             committed,
             elsewhere,
         } = self.ask(Command::Seal).await?;
-        let elsewhere = elsewhere.await;
+        // What is committed is not made more so by a node that is slow to answer.
+        let patience = if committed.is_ok() && had_keys {
+            PATIENCE
+        } else {
+            Duration::MAX
+        };
+        let elsewhere = tokio::time::timeout(patience, elsewhere);
+        let elsewhere = elsewhere.await.unwrap_or_default();
         match committed {
             Ok(()) if had_keys || elsewhere.durable || elsewhere.sealed == elsewhere.nodes => {
                 Ok(())

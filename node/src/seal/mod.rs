@@ -41,6 +41,8 @@ mod seal_keys;
 mod shamir;
 mod share;
 mod shell;
+#[cfg(test)]
+mod sim;
 pub mod state;
 mod status;
 mod switch;
@@ -57,5 +59,6 @@ pub use self::init::Initialized;
 pub use self::intent::IntentFiles;
 pub use self::limit::TryLimits;
 pub use self::quorum::Quorum;
-pub use self::share::Share;
+pub use self::share::{SHARE_BYTES, Share};
+pub use self::state::MAX_PARAMETERS_BYTES;
 pub use self::status::{Progress, SealStatus};

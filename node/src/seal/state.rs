@@ -27,6 +27,7 @@ pub use self::parameters::{MAX_PARAMETERS_BYTES, Parameters};
 pub use self::vocabulary::{Basis, Effect, Event, Refusal};
 
 use super::attempt::{AttemptId, Purpose, Subject};
+use super::faults::{Faults, Mutant};
 use super::share::Share;
 use crate::id::TenantId;
 
@@ -45,6 +46,7 @@ pub struct Ceremony {
     parameters: Option<Parameters>,
     shares: BTreeMap<u8, Share>,
     began: Option<Duration>,
+    faults: Faults,
 }
 
 impl Ceremony {
@@ -59,7 +61,14 @@ impl Ceremony {
             parameters: None,
             shares: BTreeMap::new(),
             began: None,
+            faults: Faults::default(),
         }
+    }
+
+    /// Plants a mistake.
+    #[cfg(test)]
+    pub fn plant(&mut self, faults: Faults) {
+        self.faults = faults;
     }
 
     /// Takes in what happened at `now` (time since boot), and says what is to be done, in this order.
@@ -254,6 +263,9 @@ impl Ceremony {
             return false;
         }
         self.number = theirs.number;
+        if self.faults.has(Mutant::ResetIgnored) {
+            return true;
+        }
         self.wipe();
         self.began = told.is_some().then_some(now);
         self.parameters = told;

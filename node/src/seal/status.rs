@@ -89,7 +89,9 @@ pub struct SealStatus {
 impl SealStatus {
     /// What to show of the unseal's ceremony.
     fn of(unseal: Option<&Ceremony>, sealed: bool) -> Self {
-        let progress = unseal.map_or(0, |ceremony| ceremony.shares().len());
+        // An add-on that is open needs no shares, also when a node that is not gathers some.
+        let gathering = unseal.filter(|_| sealed);
+        let progress = gathering.map_or(0, |ceremony| ceremony.shares().len());
         let basis = unseal.and_then(Ceremony::basis);
         let quorum = basis.map(|basis| basis.config.quorum());
         Self {

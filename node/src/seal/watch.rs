@@ -94,6 +94,8 @@ impl Watch {
         if !self.floor.admits(incarnation, through) {
             return false;
         }
+        // An epoch that the store has not reached is not believed: nothing could ever be opened below it.
+        let through = through.min(self.floor.epoch());
         let was_open = self.is_open();
         if self.ordered.is_none_or(|(_, ordered)| ordered < through) {
             self.ordered = Some((incarnation, through));
@@ -181,5 +183,13 @@ mod tests {
         assert!(!watch.order(at(1)), "a late order touches no later opening");
         assert_eq!(watch.opening(), Some(at(2)));
         assert!(!watch.order((Incarnation::default(), SealEpoch(9))));
+        assert!(watch.order(at(u64::MAX)), "an order for more than there is");
+        watch.closed();
+        watch.learn(HERE, SealEpoch(3));
+        assert_eq!(
+            watch.open(at(3)),
+            Ok(()),
+            "ends what there was, and no more"
+        );
     }
 }

@@ -13,6 +13,7 @@ pub mod preflight;
 mod rekey;
 mod rotate;
 pub mod seal;
+mod seal_handoff;
 
 use actix_web::http::StatusCode;
 
@@ -63,6 +64,7 @@ pub async fn route(session: &Session<'_>, path: &str) -> Result<Answer, Error> {
             rekey::enveloped(session, rest).await
         }
         ("rotate", rest) => rotate::route(session, rest).await,
+        ("seal-handoff", "") => seal_handoff::route(session).await,
         ("policy", rest) => policies::legacy(session, rest).await,
         ("capabilities-self", "") => capabilities::of_self(session).await,
         ("capabilities", "") => capabilities::of_token(session).await,

@@ -16,7 +16,7 @@ use crate::store::transact;
 impl Shell {
     /// Seals the cluster by order of a user.
     pub(super) async fn seal(&mut self) -> Result<Sealing, Error> {
-        let had_keys = self.drop_keys()?;
+        let had_keys = self.drop_keys()? || self.pending.is_some();
         for purpose in Purpose::ALL {
             // Begun already; nobody waits for it.
             drop(self.end_attempt(purpose));

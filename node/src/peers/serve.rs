@@ -1,0 +1,158 @@
+//! Listening to the other nodes.
+
+use std::sync::Arc;
+
+use conclave_cluster::actor::Request;
+use conclave_cluster::{Fact, Hint, News, NodeName, Notice};
+use tokio::sync::mpsc;
+
+use super::Context;
+use super::facts::{self, Known};
+use super::port::{CHANGED, PeersPort};
+use super::wire::{Answer, Question};
+use crate::id::TenantId;
+use crate::seal::handover::{Ask, Refusal};
+use crate::seal::peers::{Offer, Order, Peers};
+use crate::tenant::Tenant;
+use crate::tenant::feed::nudge;
+
+/// See the module.
+pub struct Service {
+    port: Arc<PeersPort>,
+    context: Context,
+}
+
+impl Service {
+    /// Serves with these parts.
+    pub fn new(port: Arc<PeersPort>, context: Context) -> Self {
+        Self { port, context }
+    }
+
+    /// The add-on with this id.
+    pub fn tenant(&self, id: TenantId) -> Option<Arc<Tenant>> {
+        self.context.tenants.by_id(id)
+    }
+
+    /// Takes in news until the cluster ends. Requests are served side by side; the cluster bounds how many are open.
+    pub async fn run(self: Arc<Self>, mut news: mpsc::Receiver<News>) {
+        while let Some(news) = news.recv().await {
+            match news {
+                News::Request(request) => {
+                    let service = Arc::clone(&self);
+                    actix::spawn(async move { service.serve(request).await });
+                }
+                News::Notice(notice) => self.notice(notice),
+                News::Missed => self.catch_up().await,
+            }
+        }
+    }
+
+    fn notice(self: &Arc<Self>, notice: Notice) {
+        match notice {
+            Notice::PeerUp { .. } => self.greet(),
+            Notice::Learned(fact) => self.learn(&fact),
+            Notice::Heard { hint, .. } => self.heed(&hint),
+            // What they are about is shown by the cluster's own view.
+            Notice::PeerDown { .. }
+            | Notice::ClockSkewed { .. }
+            | Notice::ClockAgrees { .. }
+            | Notice::RosterDiffers { .. }
+            | Notice::OtherCluster { .. }
+            | Notice::RosterRefused(_) => {}
+        }
+    }
+
+    /// A peer is there: one of the two may lack shares, or keys.
+    fn greet(&self) {
+        for tenant in self.context.tenants.all() {
+            let seal = tenant.seal();
+            seal.offer_all();
+            if seal.status().initialized && !seal.is_open() {
+                self.port.want_keys(tenant.id());
+            }
+        }
+    }
+
+    /// News were lost: what they may have said is looked at again.
+    async fn catch_up(self: &Arc<Self>) {
+        self.greet();
+        nudge(&self.context.feed, self.context.clock.as_ref());
+        if let Ok(facts) = self.port.cluster().facts().await {
+            for fact in &facts {
+                self.learn(fact);
+            }
+        }
+    }
+
+    fn learn(self: &Arc<Self>, fact: &Fact) {
+        match facts::read(fact) {
+            Some(Known::Sealed(order)) => {
+                if let Some(tenant) = self.tenant(order.tenant) {
+                    tenant.seal().hear_sealed(order.incarnation, order.through);
+                }
+            }
+            Some(Known::Attempt(attempt)) => {
+                if let Some(tenant) = self.tenant(attempt.tenant) {
+                    actix::spawn(async move { tenant.seal().hear_attempt(attempt).await });
+                }
+            }
+            None => tracing::debug!("a fact that this node does not know"),
+        }
+    }
+
+    fn heed(&self, hint: &Hint) {
+        if hint.content.as_bytes().first() == Some(&CHANGED) {
+            nudge(&self.context.feed, self.context.clock.as_ref());
+        }
+    }
+
+    async fn serve(&self, request: Request) {
+        let answer = match Question::decode(&request.body) {
+            Ok(Question::Offer(offer)) => self.keep(offer).await,
+            Ok(Question::Keys(ask)) => self.give_keys(request.from(), ask).await,
+            Ok(Question::Seal(order)) => self.seal(request.from(), order).await,
+            Err(error) => {
+                tracing::warn!(peer = %request.from(), %error, "a node's question was not understood");
+                Answer::NotUnderstood
+            }
+        };
+        if let Err(error) = request.answer(answer.encode()) {
+            tracing::debug!(%error, "an answer to another node was not sent");
+        }
+    }
+
+    async fn keep(&self, offer: Offer) -> Answer {
+        match self.tenant(offer.attempt.tenant) {
+            Some(tenant) => Answer::Held(tenant.seal().hear(offer).await.unwrap_or(false)),
+            None => Answer::Held(false),
+        }
+    }
+
+    async fn give_keys(&self, peer: &NodeName, ask: Ask) -> Answer {
+        let given = match self.tenant(ask.tenant) {
+            Some(tenant) => tenant.seal().give_keys(ask).await,
+            None => Err(Refusal::Unknown),
+        };
+        match given {
+            Ok(handed) => {
+                tracing::info!(target: "audit", event = "keys handed over", tenant = %ask.tenant, %peer, epoch = ask.stored.epoch.0);
+                Answer::Keys(handed)
+            }
+            Err(refusal) => {
+                tracing::info!(target: "audit", event = "keys not handed over", tenant = %ask.tenant, %peer, reason = %refusal);
+                Answer::Refused(refusal)
+            }
+        }
+    }
+
+    async fn seal(&self, peer: &NodeName, order: Order) -> Answer {
+        tracing::info!(target: "audit", event = "ordered to seal", tenant = %order.tenant, %peer, through = order.through.0);
+        let Some(tenant) = self.tenant(order.tenant) else {
+            return Answer::Sealed { durable: false };
+        };
+        let committed = tenant.seal().obey(order).await;
+        Answer::Sealed {
+            durable: committed.unwrap_or(false),
+        }
+    }
+}
