@@ -113,7 +113,6 @@ fn main() {
             "FoundationDB",
             Arc::new(runtime.block_on(opening).expect("a store")),
         );
-        conclave::store::foundationdb::stop();
     }
 }
 

@@ -26,7 +26,5 @@ fn main() -> ExitCode {
             random: &OsRandom,
         },
     );
-    // Whatever has used it.
-    conclave::store::foundationdb::stop();
     ExitCode::from(code)
 }

@@ -24,6 +24,8 @@ mod crash;
 #[cfg(test)]
 mod envelope;
 #[cfg(test)]
+mod foundationdb_library;
+#[cfg(test)]
 mod guide;
 #[cfg(test)]
 mod hardening;

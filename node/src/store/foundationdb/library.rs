@@ -1,18 +1,18 @@
-//! FoundationDB's C library, which is loaded when it is needed and not linked (`loader.c`, `build.rs`). All unsafe code
-//! of the program is in this file.
+//! FoundationDB's C library, which is loaded when it is needed and not linked (`loader.c`, `build.rs`). The unsafe code
+//! of this store is in this file.
 
 #![allow(unsafe_code, reason = "calls to a library that is not written in Rust")]
 
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::thread::JoinHandle;
 
-use ::foundationdb::FdbResult;
+use ::foundationdb::FdbError;
 use ::foundationdb::api::NetworkRunner;
 
 unsafe extern "C" {
     fn conclave_fdb_load(path: *const c_char, problem: *mut *const c_char) -> c_int;
+    fn conclave_fdb_stop_at_exit() -> c_int;
 }
 
 /// Loads the library. Until this has returned `Ok`, nothing of the crate `foundationdb` may be called; the only caller
@@ -39,16 +39,23 @@ pub(super) fn load(path: &Path) -> Result<(), String> {
     })
 }
 
-/// Runs the library's network thread.
+/// Runs the library's network thread, until the program ends.
 ///
 /// # Errors
-/// When the system gives no thread.
-pub(super) fn run(runner: NetworkRunner) -> std::io::Result<JoinHandle<FdbResult<()>>> {
+/// Why it does not run.
+pub(super) fn run(runner: NetworkRunner) -> Result<(), String> {
+    // SAFETY: the library is loaded, and the runner is the proof that its network was set up and does not run.
+    let outcome = unsafe { conclave_fdb_stop_at_exit() };
+    if outcome != 0 {
+        return Err(FdbError::from_code(outcome).to_string());
+    }
     std::thread::Builder::new()
         .name("store-fdb".into())
-        // SAFETY: the program must stop the network before it ends. `main` does, by `network::stop`, on every way out
-        // but an abort, which is safe.
+        // SAFETY: the network must be stopped before the program ends. It is, by the call above, on every way out but
+        // those that clean nothing up.
         .spawn(move || unsafe { runner.run() })
+        .map(drop)
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@
    In C, since the pointers are used by nothing but the jumps, whose arguments and results no code here may touch. */
 
 #include <dlfcn.h>
+#include <stdatomic.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <time.h>
 
 /* Goes on at the loaded function, with all registers and the stack as the caller left them. */
 #if defined(__x86_64__)
@@ -54,4 +57,36 @@ int conclave_fdb_load(const char *path, const char **problem)
     for (size_t i = 0; i < count; i++)
         *symbols[i].place = dlsym(library, symbols[i].name);
     return 0;
+}
+
+int fdb_add_network_thread_completion_hook(void (*hook)(void *), void *parameter);
+int fdb_stop_network(void);
+
+static atomic_int running;
+
+static void note_end(void *unused)
+{
+    (void)unused;
+    running = 0;
+}
+
+/* Called by exit(), before the library's own clean-up, since the library was loaded before this was registered. Waits
+   for five seconds at most: a program that does not end is worse than one that ends badly. */
+static void stop(void)
+{
+    const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+    if (running)
+        fdb_stop_network();
+    for (int i = 0; running && i < 500; i++)
+        nanosleep(&pause, NULL);
+}
+
+/* Has the network thread stopped when the program ends, on whatever way. A thread that still runs while the library is
+   taken down crashes. For the moment between setting the network up and running it; returns the library's error. */
+int conclave_fdb_stop_at_exit(void)
+{
+    int error = fdb_add_network_thread_completion_hook(note_end, NULL);
+    if (error == 0 && atexit(stop) == 0)
+        running = 1;
+    return error;
 }

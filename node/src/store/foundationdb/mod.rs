@@ -10,8 +10,8 @@
 //! The time is taken here rather than by FoundationDB's own option, so that it also runs out if the library's thread
 //! does not run. A commit that was given up cannot happen behind the back of what comes after it ([`doubt`]).
 //!
-//! The client library is loaded when the first store is opened ([`library`]), and its one thread must be stopped before
-//! the program ends ([`stop`]). It refuses a library older than 7.3, values above 100 kB and transactions above 10 MB.
+//! The client library is loaded when the first store is opened, and its one thread stops when the program ends
+//! ([`library`]). It refuses a library older than 7.3, values above 100 kB and transactions above 10 MB.
 
 mod doubt;
 mod failure;
@@ -39,7 +39,6 @@ use super::key::KeyRange;
 use super::{Change, Properties, Stamp, Store, StoreError, Transaction};
 use crate::error::Error;
 
-pub use self::network::stop;
 pub use self::options::{FoundationDbOptions, FoundationDbTls};
 
 const LATE: &str = "the cluster does not answer";

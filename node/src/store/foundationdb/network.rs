@@ -1,12 +1,9 @@
 //! The thread in which FoundationDB's library talks to the cluster. The library allows one of it in the life of a
-//! process: it is started with the first store and stopped by [`stop`] before the program ends. After that no store
-//! answers any more.
+//! process: it is started with the first store and stops when the program ends.
 
 use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
 
-use ::foundationdb::FdbResult;
-use ::foundationdb::api::{FdbApiBuilder, NetworkStop, get_max_api_version};
+use ::foundationdb::api::{FdbApiBuilder, get_max_api_version};
 use ::foundationdb::options::NetworkOption;
 use parking_lot::Mutex;
 
@@ -23,15 +20,13 @@ static NETWORK: Mutex<Network> = Mutex::new(Network::NotStarted);
 enum Network {
     NotStarted,
     Running(Running),
-    /// It cannot be started again.
-    Ended(String),
+    /// It was tried, and cannot be tried again.
+    Failed(String),
 }
 
 struct Running {
     library_path: PathBuf,
     tls: Option<FoundationDbTls>,
-    stop: NetworkStop,
-    thread: JoinHandle<FdbResult<()>>,
 }
 
 /// Loads the library and starts the thread, unless that was done.
@@ -42,7 +37,7 @@ struct Running {
 pub(super) fn start(options: &FoundationDbOptions) -> Result<(), Error> {
     let mut network = NETWORK.lock();
     match &*network {
-        Network::Ended(why) => return Err(Error::Unavailable(why.clone())),
+        Network::Failed(why) => return Err(Error::Unavailable(why.clone())),
         Network::Running(running) if running.library_path != options.library_path => {
             return Err(wrong("library_path", "one process loads only one library"));
         }
@@ -64,24 +59,8 @@ pub(super) fn start(options: &FoundationDbOptions) -> Result<(), Error> {
         }
         Err(why) => {
             let why = format!("FoundationDB's library does not start: {why}");
-            *network = Network::Ended(why.clone());
+            *network = Network::Failed(why.clone());
             Err(Error::Unavailable(why))
-        }
-    }
-}
-
-/// Stops the thread, if there is one, and waits until it has ended. A program that ends without this may crash at that.
-pub fn stop() {
-    let ended = Network::Ended("FoundationDB's library has been stopped".into());
-    let mut network = NETWORK.lock();
-    if !matches!(*network, Network::Running(_)) {
-        return;
-    }
-    if let Network::Running(running) = std::mem::replace(&mut *network, ended) {
-        match running.stop.stop() {
-            // Not waited for, since it would be forever.
-            Err(error) => tracing::warn!(%error, "FoundationDB's library does not stop"),
-            Ok(()) => drop(running.thread.join()),
         }
     }
 }
@@ -127,12 +106,11 @@ fn run(options: &FoundationDbOptions) -> Result<Running, String> {
             .map_err(|error| format!("{named}: {error}"))?;
     }
     let (runner, running) = builder.build().map_err(|error| error.to_string())?;
-    let thread = library::run(runner).map_err(|error| error.to_string())?;
+    library::run(runner)?;
+    running.wait();
     Ok(Running {
         library_path: options.library_path.clone(),
         tls: options.tls.clone(),
-        stop: running.wait(),
-        thread,
     })
 }
 
