@@ -382,3 +382,39 @@ fn a_token_is_narrowed_without_a_node() {
     assert_eq!(inspected["blocks"].as_array().unwrap().len(), 2);
     assert_eq!(inspected["expires"], "2027-01-15T09:00:00Z");
 }
+
+#[test]
+fn store_tools_need_a_store_that_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = |name: &str, storage: &str| {
+        let file = folder.path().join(name);
+        let listener = "listener \"tcp\" {\n tls_disable = true\n}";
+        std::fs::write(&file, format!("storage {storage}\n{listener}")).unwrap();
+        file.display().to_string()
+    };
+    let memory = config("memory.hcl", "\"inmem\" {}");
+    let path = folder.path().join("data");
+    let missing = config(
+        "missing.hcl",
+        &format!("\"embedded\" {{\n path = {path:?}\n}}"),
+    );
+    let file = folder.path().join("backup").display().to_string();
+    for (arguments, why) in [
+        (&["check", "--config", &memory][..], "a store in memory"),
+        (&["check", "--config", &missing], "there is no store in"),
+        (
+            &["backup", &file, "--config", &missing],
+            "there is no store in",
+        ),
+        (
+            &["copy", "--from", &missing, "--to", &missing],
+            "there is no store in",
+        ),
+        (&["restore", &file, "--config", &missing], "backup"),
+    ] {
+        let outcome = conclave(&[&["store"], arguments].concat(), &[], b"");
+        assert_eq!(outcome.code, 1, "{}", outcome.errors);
+        assert!(outcome.errors.contains(why), "{}", outcome.errors);
+    }
+    assert!(!std::path::Path::new(&file).exists());
+}

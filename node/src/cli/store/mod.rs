@@ -173,10 +173,10 @@ fn load(config: &Path, session: &Session<'_>) -> Result<Config, Failure> {
 
 async fn open(settings: &Config) -> Result<std::sync::Arc<dyn Store>, Failure> {
     let opened = app::open_store(settings).await;
-    Ok(opened.map_err(|error: Error| match settings.storage {
+    opened.map_err(|error: Error| match settings.storage {
         Storage::Embedded { .. } => Failure::Local(format!("{error} (is a node running on it?)")),
         _ => Failure::from(error),
-    })?)
+    })
 }
 
 fn print(

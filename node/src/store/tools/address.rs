@@ -156,6 +156,18 @@ mod tests {
         }
     }
 
+    /// A table that is missing here would look like damage.
+    #[test]
+    fn every_table_is_known() {
+        let source = include_str!("../key.rs");
+        let (_, tables) = source.split_once("pub enum Table {").unwrap();
+        let (tables, _) = tables.split_once("\n}").unwrap();
+        let numbers = tables
+            .lines()
+            .filter_map(|line| line.trim().strip_suffix(',')?.split_once(" = "));
+        assert_eq!(numbers.count(), TABLES.len());
+    }
+
     #[test]
     fn other_bytes_are_no_address() {
         for bytes in [&b""[..], b"\x00", b"\x01\x00\x01\x00", b"text"] {

@@ -1,6 +1,7 @@
 //! The contract on a real PostgreSQL, and what happens when that fails.
 
 mod clients;
+mod moments;
 mod outages;
 mod server;
 mod servers;
