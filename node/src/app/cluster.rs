@@ -6,6 +6,7 @@
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::Arbiter;
 use conclave_cluster::{BootId, ClusterHandle, Moment, News, Time};
@@ -23,12 +24,16 @@ use crate::clock::Clock;
 use crate::config::{self, ClusterConfig};
 use crate::error::Error;
 use crate::membership::{About, Membership};
+use crate::node::Node;
 use crate::private_file;
 use crate::rng::{Jitter, OsRandom};
 
 /// WireGuard's own recommendation: often enough for every address translator, and tunnels are set up before they are
 /// needed.
 const KEEPALIVE_SECONDS: Option<NonZeroU16> = NonZeroU16::new(25);
+
+/// How often a node looks whether what it says of itself is still so.
+const DESCRIBE_EVERY: Duration = Duration::from_secs(2);
 
 /// The node's clock, as the cluster wants it.
 struct ClusterTime(Arc<dyn Clock>);
@@ -99,6 +104,36 @@ pub fn join(
         "joined the cluster"
     );
     (Membership { cluster, tunnels }, news)
+}
+
+/// Tells the other nodes, from now on, how many add-ons are unsealed here.
+pub fn keep_described(node: &Arc<Node>, mut about: About) {
+    let Some(cluster) = node.cluster.clone() else {
+        return;
+    };
+    let node = Arc::downgrade(node);
+    actix_web::rt::spawn(async move {
+        loop {
+            tokio::time::sleep(DESCRIBE_EVERY).await;
+            let Some(node) = node.upgrade() else {
+                return;
+            };
+            let addons = node.tenants.all();
+            let initialized = addons
+                .iter()
+                .filter(|addon| addon.seal().status().initialized);
+            let unsealed = addons.iter().filter(|addon| addon.opened().is_some());
+            let next = About {
+                initialized: initialized.count(),
+                unsealed: unsealed.count(),
+                ..about.clone()
+            };
+            // When the cluster takes nothing in now, it may the next time.
+            if next != about && cluster.describe(next.encode()).is_ok() {
+                about = next;
+            }
+        }
+    });
 }
 
 /// Follows the configuration file from now on: with each SIGHUP the nodes and tunnels become those that it lists.

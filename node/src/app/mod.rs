@@ -117,6 +117,7 @@ async fn run(config: &Config, source: Option<config::Source>, mode: Mode) -> Res
     };
     let biscuits = Biscuits::new(operator);
     let node = Arc::new(build(config, store, clock, biscuits, observers, membership).await?);
+    cluster::keep_described(&node, about(config));
     if let Mode::Dev { root_token } = mode {
         dev::open(&node, root_token).await?;
     }
@@ -258,6 +259,7 @@ fn about(config: &Config) -> About {
     About {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         api_addr: config.api_addr.clone(),
+        ..About::default()
     }
 }
 

@@ -119,6 +119,7 @@ pub(super) fn join(
             return Err(ConfigError::new(format!("{name}: wireguard"), message));
         }
     };
+    reachable(name, &membership.roster, &wireguard)?;
     for host in &wireguard.hosts {
         let roster = &membership.roster;
         let mut members = roster.peers().iter().chain([roster.me()]);
@@ -138,6 +139,24 @@ pub(super) fn join(
         preshared_key_files: membership.preshared_key_files,
         wireguard,
     }))
+}
+
+/// A socket that speaks IPv4 only reaches no IPv6 endpoint.
+fn reachable(name: &str, roster: &Roster, wireguard: &WireGuard) -> Result<(), ConfigError> {
+    let nodes = roster.peers().iter();
+    let nodes = nodes.map(|node| ("cluster: node", &node.name, &node.endpoint));
+    let hosts = wireguard.hosts.iter();
+    let hosts = hosts.map(|host| ("wireguard: peer", &host.name, &host.endpoint));
+    for (kind, peer, endpoint) in nodes.chain(hosts) {
+        if let Some(Endpoint::Address(SocketAddr::V6(_))) = endpoint
+            && wireguard.listen.is_ipv4()
+        {
+            let place = format!("{name}: {kind} {:?}", peer.as_str());
+            let message = "is IPv6, and wireguard { listen } is IPv4; [::]:51820 takes both";
+            return Err(ConfigError::at(place, "endpoint", message));
+        }
+    }
+    Ok(())
 }
 
 /// Reads `cluster {}`.

@@ -12,14 +12,20 @@ pub struct About {
     /// The URL that clients use.
     #[serde(default)]
     pub api_addr: String,
+    /// How many add-ons are initialised.
+    #[serde(default)]
+    pub initialized: usize,
+    /// How many of them are unsealed on this node.
+    #[serde(default)]
+    pub unsealed: usize,
 }
 
 impl About {
     /// For the heartbeat. A URL that is too long for it is left out.
     pub fn encode(&self) -> Encoded {
         let short = Self {
-            version: self.version.clone(),
-            ..Self::default()
+            api_addr: String::new(),
+            ..self.clone()
         };
         [self, &short]
             .into_iter()
@@ -43,6 +49,8 @@ mod tests {
         let about = About {
             version: "1.2.3".into(),
             api_addr: "https://kms.example.org:8200".into(),
+            initialized: 12,
+            unsealed: 7,
         };
         assert_eq!(About::decode(&about.encode()), about);
         let long = About {
@@ -51,8 +59,8 @@ mod tests {
         };
         let told = About::decode(&long.encode());
         assert_eq!(
-            (told.version.as_str(), told.api_addr.as_str()),
-            ("1.2.3", "")
+            (told.version.as_str(), told.api_addr.as_str(), told.unsealed),
+            ("1.2.3", "", 7)
         );
         for text in [&b""[..], b"{", b"[]", b"{\"version\":1}", b"\xff"] {
             let encoded = Encoded::new(text).unwrap();

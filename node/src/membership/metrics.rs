@@ -220,6 +220,8 @@ mod tests {
         let about = About {
             version: "1.2.3".into(),
             api_addr: "https://n2.example.org:8200".into(),
+            initialized: 4,
+            unsealed: 3,
         };
         let peer = &mut view.peers[0];
         peer.up = true;
@@ -284,6 +286,7 @@ mod tests {
             ("n1", true, None)
         );
         assert_eq!((peer.name.as_str(), peer.version.as_str()), ("n2", "1.2.3"));
+        assert_eq!((peer.unsealed, peer.initialized), (3, 4));
         assert_eq!(peer.clock_ahead_ms, Some(-600.0));
         assert_eq!(status.tunnels[0].handshake_age_s, Some(90));
         assert!(status.dropped.is_empty());

@@ -39,6 +39,10 @@ pub struct Member {
     pub version: String,
     /// The URL that its clients use, as it last said.
     pub api_addr: String,
+    /// How many add-ons are initialised, as it last said.
+    pub initialized: usize,
+    /// How many of them are unsealed there, as it last said.
+    pub unsealed: usize,
     /// How long ago it was heard, in milliseconds; null for the node itself, and before the first time.
     pub heard_ms: Option<f64>,
     /// How long packets are on their way, there and back, in milliseconds.
@@ -100,6 +104,8 @@ impl Member {
             up: true,
             version: about.version,
             api_addr: about.api_addr,
+            initialized: about.initialized,
+            unsealed: about.unsealed,
             heard_ms: None,
             round_trip_ms: None,
             clock_ahead_ms: None,
@@ -116,6 +122,8 @@ impl Member {
             up: peer.up,
             version: about.version,
             api_addr: about.api_addr,
+            initialized: about.initialized,
+            unsealed: about.unsealed,
             heard_ms: peer.heard.map(milliseconds),
             round_trip_ms: peer.round_trip.map(milliseconds),
             clock_ahead_ms: peer.ahead_ns.map(|ahead| ahead as f64 / 1e6),

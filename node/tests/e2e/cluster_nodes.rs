@@ -3,6 +3,7 @@
 use std::net::UdpSocket;
 
 use rustix::process::Signal;
+use serde_json::{Value, json};
 
 use super::support::members::{Members, until};
 use super::support::{TestNode, operator_token};
@@ -42,13 +43,14 @@ fn cluster_nodes_find_each_other_and_notice_who_dies_and_comes_back() {
     assert_eq!(status["node"], "n1");
     let second = &status["members"][1];
     assert_eq!(second["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(second["unsealed"], 0);
     assert_eq!(second["roster_differs"], false);
     assert_eq!(second["clock_skewed"], false);
     until("round trips are measured", || {
         members.status(1)["members"][1]["round_trip_ms"].is_f64()
     });
     let tunnels = members.ask(1, &["wg", "show", "--json"]).expect(0).output;
-    let tunnels: serde_json::Value = serde_json::from_str(&tunnels).expect("JSON");
+    let tunnels: Value = serde_json::from_str(&tunnels).expect("JSON");
     let tunnel = &tunnels["tunnels"][0];
     assert_eq!(
         (&tunnel["peer"], &tunnel["up"]),
@@ -68,6 +70,7 @@ fn cluster_nodes_find_each_other_and_notice_who_dies_and_comes_back() {
     assert!(table.contains("s ago"), "{table}");
 
     nonsense_is_dropped_and_counted(&members);
+    what_is_unsealed_is_told(&members);
 
     members.kill(3);
     members.until_up_at(1, &["n1", "n2"]);
@@ -85,6 +88,27 @@ fn cluster_nodes_find_each_other_and_notice_who_dies_and_comes_back() {
     assert!(lost >= 1.0);
     members.stop(2);
     members.until_up_at(1, &["n1", "n3"]);
+}
+
+/// Initialises and unseals the default add-on on n2, and waits until n1 shows that.
+fn what_is_unsealed_is_told(members: &Members) {
+    let show = ["addon", "show", "default", "--tokens", "--format", "json"];
+    let addon = members.ask(2, &show).expect(0).output;
+    let addon: Value = serde_json::from_str(&addon).expect("JSON");
+    let token = addon["root_token"].as_str().expect("a token");
+    let put = |path: &str, body: Value| {
+        let request = members.request(2, "PUT", path).token(token);
+        request.json(&body).send().expect(200).json()
+    };
+    let made = put(
+        "sys/init",
+        json!({ "secret_shares": 1, "secret_threshold": 1 }),
+    );
+    put("sys/unseal", json!({ "key": made["keys_base64"][0] }));
+    until("n1 shows that the add-on is open on n2", || {
+        let second = &members.status(1)["members"][1];
+        (&second["unsealed"], &second["initialized"]) == (&1.into(), &1.into())
+    });
 }
 
 /// Throws datagrams at a node's tunnel that no peer would send.
@@ -180,7 +204,7 @@ fn cluster_status_is_for_the_operator_of_a_cluster() {
         1,
         &["addon", "show", "default", "--tokens", "--format", "json"],
     );
-    let addon: serde_json::Value = serde_json::from_str(&addon.expect(0).output).expect("JSON");
+    let addon: Value = serde_json::from_str(&addon.expect(0).output).expect("JSON");
     let ask = |token: &str| {
         members
             .request(1, "GET", "conclave/cluster")

@@ -43,7 +43,7 @@ fn print(status: &Status, output: &mut dyn Write) -> std::io::Result<()> {
         status.members.len(),
         status.node
     )?;
-    let rows: Vec<[String; 8]> = status
+    let rows: Vec<[String; 9]> = status
         .members
         .iter()
         .map(|member| {
@@ -63,6 +63,7 @@ fn print(status: &Status, output: &mut dyn Write) -> std::io::Result<()> {
             [
                 member.name.clone(),
                 state.into(),
+                format!("{} of {}", member.unsealed, member.initialized),
                 member.version.clone(),
                 member.api_addr.clone(),
                 member.address.clone(),
@@ -79,13 +80,14 @@ fn print(status: &Status, output: &mut dyn Write) -> std::io::Result<()> {
             ]
         })
         .collect();
-    let cells: Vec<[&str; 8]> = rows
+    let cells: Vec<[&str; 9]> = rows
         .iter()
         .map(|row| row.each_ref().map(String::as_str))
         .collect();
     let headings = [
         "Node",
         "State",
+        "Unsealed",
         "Version",
         "API",
         "Tunnel address",

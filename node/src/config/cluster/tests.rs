@@ -289,6 +289,10 @@ fn a_wrong_line_is_refused_with_its_place_and_key() {
             "wireguard: peer \"db\": route: unknown key",
         ),
         (
+            cluster("n2.example.org:51820", "[2001:db8::2]:51820"),
+            "cluster: node \"n2\": endpoint: is IPv6, and wireguard { listen } is IPv4",
+        ),
+        (
             host("").replace("10.90.0.9", "10.90.0.2"),
             "wireguard: peer \"db\": has the name, public key or address of a node",
         ),

@@ -2,11 +2,11 @@
 
 pub mod bao;
 pub mod cluster;
-#[path = "../../../../wg/tests/namespaces/hosts.rs"]
-pub mod hosts;
 #[path = "../../../src/store/foundationdb/tests/server.rs"]
 #[expect(dead_code, reason = "the store's own tests need more of it")]
 pub mod foundationdb;
+#[path = "../../../../wg/tests/namespaces/hosts.rs"]
+pub mod hosts;
 pub mod http;
 pub mod members;
 pub mod node;

@@ -1,7 +1,7 @@
 //! [`Plan`]: who is where in the new cluster, with which keys.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use conclave_cluster::{MAX_MEMBERS, NodeName};
 use conclave_wg::key::{PresharedKey, PrivateKey};
@@ -188,7 +188,11 @@ impl Node {
         address: IpAddr,
         key: PrivateKey,
     ) -> Self {
-        let everywhere = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        let any: IpAddr = match speaks_ipv6(arguments) {
+            true => Ipv6Addr::UNSPECIFIED.into(),
+            false => Ipv4Addr::UNSPECIFIED.into(),
+        };
+        let everywhere = |port| SocketAddr::new(any, port);
         Self {
             name,
             host: host.to_owned(),
@@ -263,6 +267,14 @@ fn databases(
             })
         })
         .collect()
+}
+
+/// Whether a host is given by an IPv6 address. Listening on that takes IPv4 along, where there is IPv6.
+fn speaks_ipv6(arguments: &Arguments) -> bool {
+    let given = arguments.host.iter().chain(&arguments.database);
+    given
+        .filter_map(|given| given.split_once('='))
+        .any(|(_, host)| host.starts_with('[') || host.parse::<Ipv6Addr>().is_ok())
 }
 
 /// `NAME=REST`.

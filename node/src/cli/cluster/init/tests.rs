@@ -165,6 +165,27 @@ fn real_hosts_and_a_database_get_their_addresses() {
 }
 
 #[test]
+fn hosts_with_ipv6_addresses_are_listened_to() {
+    let hosts = ["--host", "a=2001:db8::1", "--host", "b=192.0.2.1"];
+    let database = ["--database", "db=[2001:db8::9]:7000"];
+    let (_scratch, dir, _) = made(&[&hosts[..], &database, &STORE].concat());
+    let config = load(&dir, "b");
+    assert_eq!(config.listeners[0].address.to_string(), "[::]:8200");
+    let cluster = config.cluster.unwrap();
+    assert_eq!(cluster.wireguard.listen.to_string(), "[::]:51820");
+    let endpoint =
+        |endpoint: &Option<conclave_wg::peer::Endpoint>| endpoint.as_ref().unwrap().to_string();
+    assert_eq!(
+        endpoint(&cluster.roster.peers()[0].endpoint),
+        "[2001:db8::1]:51820"
+    );
+    assert_eq!(
+        endpoint(&cluster.wireguard.hosts[0].endpoint),
+        "[2001:db8::9]:7000"
+    );
+}
+
+#[test]
 fn one_node_needs_no_shared_store() {
     let (_scratch, dir, output) = made(&["--nodes", "1", "--format", "json"]);
     assert!(load(&dir, "n1").cluster.unwrap().roster.peers().is_empty());
