@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use hcl::Block;
 
 use super::read::{leaf, set, tls};
-use super::{ConfigError, Telemetry};
+use super::{Config, ConfigError, Telemetry};
 use crate::audit::file::FileOptions;
 
 /// The most audit devices of one node: each gets every line.
@@ -17,11 +17,17 @@ const MAX_PREFIX_BYTES: usize = 256;
 /// The blocks read so far.
 #[derive(Default)]
 pub(super) struct Operations {
-    pub(super) audit: Vec<FileOptions>,
-    pub(super) telemetry: Option<Telemetry>,
+    audit: Vec<FileOptions>,
+    telemetry: Option<Telemetry>,
 }
 
 impl Operations {
+    /// What they came to.
+    pub(super) fn put_into(self, config: &mut Config) {
+        config.audit = self.audit;
+        config.telemetry = self.telemetry;
+    }
+
     /// Reads one more block, which is called `audit` or `telemetry`.
     pub(super) fn read(&mut self, place: String, block: &Block) -> Result<(), ConfigError> {
         if block.identifier() == "telemetry" {

@@ -93,8 +93,7 @@ pub(super) fn config<'a>(
     let mut config = top_level(name, &body, environment, storage, listeners)?;
     config.cluster = super::cluster::join(name, cluster, wireguard)?;
     shared_store(name, &config)?;
-    config.audit = operations.audit;
-    config.telemetry = operations.telemetry;
+    operations.put_into(&mut config);
     Ok(config)
 }
 

@@ -38,7 +38,11 @@ const TRANSIT: [&str; 18] = [
     "transit/byok-export",
 ];
 
-const SYS: [&str; 28] = [
+const SYS: [&str; 32] = [
+    "sys/generate-root-token",
+    "sys/rekey-recovery-key",
+    "sys/seal-handoff",
+    "sys/capabilities-explain",
     "sys/health",
     "sys/seal-status",
     "sys/init",

@@ -3,29 +3,26 @@
 //! The request's line comes before any effect, the response's before the reply leaves. A request that is given up on the
 //! way, because its client left, gets its second line all the same.
 
+mod asker;
+mod parameters;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use actix_web::web::Bytes;
-use serde_json::value::RawValue;
-
+use self::asker::{Asker, Hashes};
+use self::parameters::Parameters;
 use super::request::Request;
 use super::respond::Answer;
-use super::session::{Caller, Credential, credential, plain_operation, principal, tenant_of};
-use super::token::biscuit_accessor;
+use super::session::{Caller, plain_operation};
 use crate::audit::line::Object;
 use crate::audit::mask::{Hidden, append_masked, without_values};
 use crate::audit::salt::Salt;
 use crate::audit::{Audit, Stage};
-use crate::auth::biscuit::Identity;
 use crate::clock::Clock;
-use crate::engines::{Reply, Verb};
+use crate::engines::Reply;
 use crate::error::Error;
 use crate::metrics::route;
 use crate::node::Node;
-use crate::tenant::Tenant;
-use crate::tenant::gate::Opened;
-use crate::tenant::principal::Principal;
 
 /// Parameters longer than this are told in the request's line only.
 const MAX_REPEATED_BYTES: usize = 64 * 1024;
@@ -34,11 +31,13 @@ const MAX_REPEATED_BYTES: usize = 64 * 1024;
 const MAX_PATH_BYTES: usize = 4 * 1024;
 
 /// Routes whose parameters or replies hold shares of an add-on's keys, or what is made of them.
-const SHARE_ROUTES: [&str; 7] = [
+const SHARE_ROUTES: [&str; 9] = [
     "sys/init",
     "sys/unseal",
     "sys/rekey",
+    "sys/rekey-recovery-key",
     "sys/generate-root",
+    "sys/generate-root-token",
     "sys/rotate/root",
     "sys/rotate/recovery",
     "sys/decode-token",
@@ -74,24 +73,6 @@ struct Asked {
     salt: Arc<Salt>,
     tells_data: bool,
     parameters: Parameters,
-}
-
-/// What was sent along, as JSON.
-enum Parameters {
-    /// Nothing, or nothing readable.
-    None,
-    /// A body that is an object.
-    Body(Bytes),
-    /// A form or a query.
-    Pairs(String),
-}
-
-/// Who asks, as far as it is known.
-struct Asker {
-    tenant: Option<Arc<Tenant>>,
-    opened: Option<Arc<Opened>>,
-    principal: Option<Principal>,
-    is_operator: bool,
 }
 
 impl<'n> Trail<'n> {
@@ -148,8 +129,15 @@ impl<'n> Trail<'n> {
             Some(opened) => Arc::clone(opened.tenant.audit_salt()),
             None => Arc::clone(self.audit.node_salt()),
         };
-        let auth = asker.auth(request, &salt);
-        let mut text = self.request_text(request, &asker, &salt);
+        let hashes = Hashes {
+            token: request
+                .token
+                .as_ref()
+                .map(|token| salt.hash(token.expose())),
+            accessor: asker.accessor().map(|accessor| salt.hash(&accessor)),
+        };
+        let auth = asker.auth(&hashes);
+        let mut text = self.request_text(request, &asker, &hashes);
         let tells_data = !carries_shares(&request.path);
         let without_data = text.len();
         let parameters = Parameters::of(request);
@@ -253,7 +241,7 @@ impl<'n> Trail<'n> {
     }
 
     /// The request as an object that is not closed yet.
-    fn request_text(&self, request: &Request, asker: &Asker, salt: &Salt) -> String {
+    fn request_text(&self, request: &Request, asker: &Asker, hashes: &Hashes) -> String {
         let namespace = asker.tenant.as_ref().map_or("{}".to_owned(), |tenant| {
             let addon = tenant.addon();
             Object::default()
@@ -266,12 +254,9 @@ impl<'n> Trail<'n> {
             .start(plain_operation(request.verb).as_str(), &request.path)
             .object("namespace", &namespace)
             .number("wrap_ttl", i64::try_from(wrap_ttl_s).unwrap_or(i64::MAX));
-        if let Some(token) = &request.token {
-            object = object.text("client_token", &salt.hash(token.expose()));
-        }
-        if let Some(accessor) = asker.accessor() {
-            object = object.text("client_token_accessor", &salt.hash(&accessor));
-        }
+        object = object
+            .text("client_token", hashes.token())
+            .text("client_token_accessor", hashes.accessor());
         let mounted = asker.opened.as_ref().and_then(|opened| {
             let (mounted, _) = opened.tenant.route(&request.path)?;
             Some(mounted)
@@ -323,118 +308,12 @@ impl Asked {
     }
 }
 
-impl Parameters {
-    fn of(request: &Request) -> Self {
-        let is_written = matches!(request.verb, Verb::Write | Verb::Patch);
-        if is_written && request.body.trim_ascii_start().first() == Some(&b'{') {
-            return match serde_json::from_slice::<&RawValue>(&request.body) {
-                Ok(_) => Self::Body(request.body.clone()),
-                Err(_) => Self::None,
-            };
-        }
-        members(request).map_or(Self::None, Self::Pairs)
-    }
-
-    fn json(&self) -> Option<&str> {
-        match self {
-            Self::None => None,
-            Self::Body(body) => std::str::from_utf8(body).ok(),
-            Self::Pairs(pairs) => Some(pairs),
-        }
-    }
-}
-
-impl Asker {
-    /// Who seems to ask, for routes that decide by themselves, and for requests that are refused.
-    async fn guess(node: &Node, request: &Request) -> Self {
-        let credential = credential(node, request).unwrap_or(Credential::None);
-        let is_operator = matches!(
-            &credential,
-            Credential::Biscuit(biscuit) if biscuit.identity() == Identity::Operator
-        );
-        let tenant = match is_operator {
-            true => None,
-            false => tenant_of(node, request, &credential).ok(),
-        };
-        let principal = match (&tenant, &credential) {
-            (None, _) | (_, Credential::None) => None,
-            (Some(tenant), credential) => principal(node, tenant, credential, node.clock.now())
-                .await
-                .ok(),
-        };
-        let opened = tenant.as_ref().and_then(|tenant| tenant.opened());
-        Self {
-            tenant,
-            opened,
-            principal,
-            is_operator,
-        }
-    }
-
-    fn accessor(&self) -> Option<String> {
-        match self.principal.as_ref()? {
-            Principal::Biscuit { biscuit, .. } => biscuit_accessor(biscuit),
-            Principal::Token(grant) => Some(grant.entry.accessor.clone()),
-        }
-    }
-
-    /// Vault's `auth` object.
-    fn auth(&self, request: &Request, salt: &Salt) -> String {
-        let mut auth = Object::default();
-        if self.is_operator {
-            auth = auth.text("display_name", "operator");
-        }
-        let Some(principal) = &self.principal else {
-            return auth.finish();
-        };
-        if let Some(token) = &request.token {
-            auth = auth.text("client_token", &salt.hash(token.expose()));
-        }
-        if let Some(accessor) = self.accessor() {
-            auth = auth.text("accessor", &salt.hash(&accessor));
-        }
-        let policies = principal.policies();
-        auth = match principal {
-            Principal::Biscuit { role, .. } => auth.text("display_name", &role.to_string()),
-            Principal::Token(grant) => auth
-                .text("display_name", &grant.entry.display_name)
-                .number("token_ttl", grant.entry.creation_ttl_s)
-                .text("token_issue_time", &grant.entry.created.to_string())
-                .number("remaining_uses", grant.entry.uses_left),
-        };
-        auth.texts("policies", &policies)
-            .texts("token_policies", &policies)
-            .text("token_type", "service")
-            .finish()
-    }
-}
-
 /// Whether what is asked or answered here holds shares.
 fn carries_shares(path: &str) -> bool {
     SHARE_ROUTES.iter().any(|route| {
         path.strip_prefix(route)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     })
-}
-
-/// The parameters of a form or a query as JSON.
-fn members(request: &Request) -> Option<String> {
-    let form;
-    let fields = match request.verb {
-        Verb::Write | Verb::Patch => {
-            form = request.fields().ok()?;
-            &form
-        }
-        _ => &request.query,
-    };
-    let mut json = String::new();
-    for name in fields.names() {
-        json.push(if json.is_empty() { '{' } else { ',' });
-        json.push_str(&serde_json::Value::from(name).to_string());
-        json.push(':');
-        json.push_str(&fields.raw(name)?);
-    }
-    (!json.is_empty()).then(|| json + "}")
 }
 
 /// Vault's `response` object.
@@ -477,6 +356,8 @@ mod tests {
             "sys/unseal",
             "sys/rekey/update",
             "sys/generate-root/attempt",
+            "sys/generate-root-token/update",
+            "sys/rekey-recovery-key/update",
             "sys/rotate/root/verify",
         ] {
             assert!(carries_shares(path), "{path}");
