@@ -28,7 +28,7 @@ use crate::tenant::feed::{ChangeFeed, Freshness};
 use crate::tenant::{Tenants, registry};
 
 pub const STALENESS_MAX: Duration = Duration::from_millis(200);
-const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 const QUICK: Settings = Settings {
     heartbeat_interval: Duration::from_millis(40),
