@@ -158,8 +158,8 @@ async fn build(
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     biscuits: Biscuits,
-    observers: Observers,
     joined: Option<(Membership, mpsc::Receiver<News>)>,
+    observers: Observers,
 ) -> Result<Node, Error> {
     let keepers = Arbiter::new().handle();
     let (membership, news) = joined.unzip();

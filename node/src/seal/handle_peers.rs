@@ -7,7 +7,7 @@ use super::attempt::{AttemptId, Incarnation};
 use super::epoch;
 use super::handle::SealHandle;
 use super::handover::{Ask, HandedOver, Refusal};
-use super::peers::{Offer, Order, end_at};
+use super::peers::{Obeyed, Offer, Order, end_at};
 use super::rows::read_incarnation;
 use crate::error::Error;
 use crate::id::SealEpoch;
@@ -86,12 +86,12 @@ impl SealHandle {
         self.tell(Command::HearSealed(incarnation, through));
     }
 
-    /// Carries out an order to seal that another node was given; whether it is committed. The gate is closed before
+    /// Carries out an order to seal that another node was given. The gate is closed before
     /// anything else is done or waited for.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the store does not answer; the gate is closed all the same.
-    pub async fn obey(&self, order: Order) -> Result<bool, Error> {
+    pub async fn obey(&self, order: Order) -> Result<Obeyed, Error> {
         {
             let mut watch = self.shared().watch.lock();
             if watch.order((order.incarnation, order.through)) {

@@ -86,7 +86,7 @@ fn answer() -> impl Strategy<Value = Answer> {
             }
         )),
         (1..=5u8).prop_map(|number| Answer::Refused(Refusal::from_number(number).unwrap())),
-        any::<bool>().prop_map(|durable| Answer::Sealed { durable }),
+        (0..3u8).prop_map(|number| Answer::Sealed(Obeyed::from_number(number).unwrap())),
         any::<()>().prop_map(|()| Answer::NotUnderstood),
     ]
 }

@@ -7,7 +7,7 @@ use crate::seal::actor::Sealing;
 use crate::seal::attempt::Purpose;
 use crate::seal::epoch;
 use crate::seal::intent::Intent;
-use crate::seal::peers::Order;
+use crate::seal::peers::{Obeyed, Order};
 use crate::seal::rows::read_incarnation;
 use crate::store::change::Facet;
 use crate::store::key::{Key, Scope, Table};
@@ -42,8 +42,8 @@ impl Shell {
         })
     }
 
-    /// Carries out an order that another node was given; whether it is committed.
-    pub(super) async fn obey(&mut self, order: Order) -> Result<bool, Error> {
+    /// Carries out an order that another node was given.
+    pub(super) async fn obey(&mut self, order: Order) -> Result<Obeyed, Error> {
         let opening = self.shared.watch.lock().opening();
         let is_meant =
             |(incarnation, epoch)| incarnation == order.incarnation && epoch <= order.through;
@@ -62,9 +62,14 @@ impl Shell {
         self.finish_seal().await?;
         self.refresh().await?;
         let stored = self.stored();
-        Ok(stored.is_some_and(|stored| {
+        let is_over = stored.is_some_and(|stored| {
             stored.incarnation == order.incarnation && stored.epoch > order.through
-        }))
+        });
+        Ok(if is_over {
+            Obeyed::Committed
+        } else {
+            Obeyed::Idle
+        })
     }
 
     /// Drops the keys, having signed with them what seals what they had opened; whether there were any.

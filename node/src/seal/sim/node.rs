@@ -22,7 +22,7 @@ use crate::seal::faults::Faults;
 use crate::seal::floor::Hearing;
 use crate::seal::handover::{Ask, HandedOver, Refusal, Stored, may_give, may_take};
 use crate::seal::lease;
-use crate::seal::peers::{Offer, Order, end_at};
+use crate::seal::peers::{Obeyed, Offer, Order, end_at};
 use crate::seal::share::Share;
 use crate::seal::state::{Basis, Ceremony, Effect, Event};
 use crate::seal::watch::Watch;
@@ -314,6 +314,11 @@ impl SealNode {
             }
             Trip::Raise(through, request) => {
                 let durable = found.is_some();
+                let obeyed = if durable {
+                    Obeyed::Committed
+                } else {
+                    Obeyed::Unfinished
+                };
                 if durable && self.pending == Some(through) {
                     self.pending = None;
                     self.retry_at = None;
@@ -329,7 +334,7 @@ impl SealNode {
                     self.retry_at = Some(now + RETRY);
                 }
                 if let Some(request) = request {
-                    self.answer(request, &Answer::Sealed { durable });
+                    self.answer(request, &Answer::Sealed(obeyed));
                 }
             }
         }
@@ -392,10 +397,15 @@ impl SealNode {
                 if self.pending.is_some() {
                     self.raise_if_pending(Some(request), now);
                 } else {
-                    let durable = self
+                    let is_over = self
                         .stored()
                         .is_some_and(|stored| stored.epoch > order.through);
-                    self.answer(request, &Answer::Sealed { durable });
+                    let obeyed = if is_over {
+                        Obeyed::Committed
+                    } else {
+                        Obeyed::Idle
+                    };
+                    self.answer(request, &Answer::Sealed(obeyed));
                 }
             }
             Work::Reopen => {

@@ -111,10 +111,6 @@ impl Truth {
         self.broken.get_or_insert(what);
     }
 
-    pub fn epoch(&self) -> SealEpoch {
-        self.epoch
-    }
-
     /// What a read of the store gives a node now.
     pub fn read(&self, place: Place) -> Option<Basis> {
         (!self.away.contains(&place)).then(|| Basis {
