@@ -26,11 +26,12 @@ impl SealHandle {
             let incarnation = read_incarnation(transaction).await?;
             Ok((incarnation, transaction.get(&address).await?))
         });
+        let before = self.shared().watch.lock().sight();
         let ((incarnation, row), _) = read.await?;
         if let Some(row) = row {
             let epoch = epoch::claim(&row)?;
             let mut watch = self.shared().watch.lock();
-            if watch.learn(incarnation, epoch).close {
+            if watch.learn(before, incarnation, epoch).close {
                 self.gate().close();
             }
         } else {

@@ -18,8 +18,7 @@ impl Shell {
     pub(super) async fn seal(&mut self) -> Result<Sealing, Error> {
         let had_keys = self.drop_keys()? || self.pending.is_some();
         for purpose in Purpose::ALL {
-            // Begun already; nobody waits for it.
-            drop(self.end_attempt(purpose));
+            self.void_attempt(purpose);
         }
         self.publish();
         let order = self.stored().map(|stored| Order {
@@ -55,9 +54,10 @@ impl Shell {
         };
         if self.stored().as_ref().is_some_and(concerns) {
             for purpose in Purpose::ALL {
-                drop(self.end_attempt(purpose));
+                self.void_attempt(purpose);
             }
         }
+        self.shared.watch.lock().obeyed();
         self.publish();
         self.finish_seal().await?;
         self.refresh().await?;
@@ -70,6 +70,32 @@ impl Shell {
         } else {
             Obeyed::Idle
         })
+    }
+
+    /// Ends an attempt that has anything to it. Others are left alone, so that nodes which are told to seal one after the
+    /// other do not end what users begin in between.
+    fn void_attempt(&mut self, purpose: Purpose) {
+        let ceremony = self.ceremony(purpose);
+        if ceremony
+            .is_ok_and(|ceremony| ceremony.shares().len() > 0 || ceremony.parameters().is_some())
+        {
+            // The telling has begun already; nobody waits for it.
+            drop(self.end_attempt(purpose));
+        }
+    }
+
+    /// Carries out an order that did not find its way into the mailbox.
+    pub(super) async fn obey_late(&mut self) {
+        let outcome = match self.drop_keys() {
+            Ok(_) => {
+                self.shared.watch.lock().obeyed();
+                self.finish_seal().await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(tenant = %self.parts.tenant, %error, "a seal is not durable yet");
+        }
     }
 
     /// Drops the keys, having signed with them what seals what they had opened; whether there were any.
