@@ -160,8 +160,8 @@ async fn build(
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     biscuits: Biscuits,
-    observers: Observers,
     joined: Option<(Membership, mpsc::Receiver<News>)>,
+    observers: Observers,
 ) -> Result<Node, Error> {
     let keepers = Arbiter::new().handle();
     keepers.spawn(wipe_stack_after_seals());

@@ -35,6 +35,7 @@ fn the_smallest_file_gets_the_documented_defaults() {
                 cache_bytes: 128 << 20
             },
             operator_key: Some("./data/operator.key".into()),
+            state_dir: Some("./data".into()),
             ..Config::default()
         }
     );

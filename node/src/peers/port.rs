@@ -14,7 +14,7 @@ use super::wire::{Answer, Question};
 use crate::clock::Clock;
 use crate::id::TenantId;
 use crate::seal::attempt::AttemptId;
-use crate::seal::peers::{Offer, Order, Peers, SealedElsewhere};
+use crate::seal::peers::{Obeyed, Offer, Order, Peers, SealedElsewhere};
 use crate::seal::{Acknowledgement, Faults};
 use crate::store::announced::Announcer;
 
@@ -189,9 +189,10 @@ async fn have_sealed(cluster: &ClusterHandle, order: Order) -> SealedElsewhere {
         .map(|peer| PeersPort::ask(cluster, peer, &question, ORDER_TIMEOUT))
         .collect();
     while let Some(answer) = asks.next().await {
-        if let Some(Answer::Sealed { durable }) = answer {
+        if let Some(Answer::Sealed(obeyed)) = answer {
             outcome.sealed += 1;
-            outcome.durable |= durable;
+            outcome.unfinished += usize::from(obeyed == Obeyed::Unfinished);
+            outcome.durable |= obeyed == Obeyed::Committed;
         }
     }
     outcome

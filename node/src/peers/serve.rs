@@ -12,7 +12,7 @@ use super::port::{CHANGED, PeersPort};
 use super::wire::{Answer, Question};
 use crate::id::TenantId;
 use crate::seal::handover::{Ask, Refusal};
-use crate::seal::peers::{Offer, Order, Peers};
+use crate::seal::peers::{Obeyed, Offer, Order, Peers};
 use crate::tenant::Tenant;
 use crate::tenant::feed::nudge;
 
@@ -148,11 +148,10 @@ impl Service {
     async fn seal(&self, peer: &NodeName, order: Order) -> Answer {
         tracing::info!(target: "audit", event = "ordered to seal", tenant = %order.tenant, %peer, through = order.through.0);
         let Some(tenant) = self.tenant(order.tenant) else {
-            return Answer::Sealed { durable: false };
+            return Answer::Sealed(Obeyed::Idle);
         };
-        let committed = tenant.seal().obey(order).await;
-        Answer::Sealed {
-            durable: committed.unwrap_or(false),
-        }
+        // The gate is closed, whatever kept the store from being told.
+        let obeyed = tenant.seal().obey(order).await;
+        Answer::Sealed(obeyed.unwrap_or(Obeyed::Unfinished))
     }
 }

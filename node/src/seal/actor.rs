@@ -12,7 +12,7 @@ use super::act::Outcome;
 use super::attempt::{Incarnation, Nonce, Purpose};
 use super::handover::{Ask, HandedOver, Refusal};
 use super::init::Initialized;
-use super::peers::{Offer, Order, SealedElsewhere};
+use super::peers::{Obeyed, Offer, Order, SealedElsewhere};
 use super::quorum::Quorum;
 use super::share::Share;
 use super::shell::Shell;
@@ -44,8 +44,8 @@ pub enum Command {
     Hear(Offer, Reply<bool>),
     /// Another node says that a seal up to here is committed.
     HearSealed(Incarnation, SealEpoch),
-    /// Another node was ordered to seal up to here; answers whether that is committed.
-    Obey(Order, Reply<bool>),
+    /// Another node was ordered to seal up to here.
+    Obey(Order, Reply<Obeyed>),
     /// The store says something new of the seal.
     Reread,
     /// Work out what to ask other nodes for the keys, if they are needed.

@@ -169,7 +169,10 @@ fn wrapping_address(tenant: TenantId, generation: u64) -> Vec<u8> {
 }
 
 /// For serde: bytes as base64url.
-pub(super) fn to_base64<S: Serializer>(bytes: &impl AsRef<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn to_base64<S: Serializer>(
+    bytes: &impl AsRef<[u8]>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&BASE64_URL_SAFE_NO_PAD.encode(bytes))
 }
 

@@ -26,6 +26,14 @@ pub enum Learned {
     RolledBack,
 }
 
+/// What was known before a read of the store was sent. Reads may come back in another order than they saw the store in,
+/// and only one that was sent later can say that the store went back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sight {
+    incarnation: Option<Incarnation>,
+    epoch: SealEpoch,
+}
+
 /// What to do about another node's word that an add-on was sealed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hearing {
@@ -45,12 +53,24 @@ impl Floor {
         }
     }
 
-    /// Takes in a read of the store.
-    pub fn learn(&mut self, incarnation: Incarnation, epoch: SealEpoch) -> Learned {
+    /// What is known now; to be taken before a read is sent.
+    pub fn sight(&self) -> Sight {
+        Sight {
+            incarnation: self.incarnation,
+            epoch: self.epoch,
+        }
+    }
+
+    /// Takes in a read of the store that was sent when `before` was known.
+    pub fn learn(&mut self, before: Sight, incarnation: Incarnation, epoch: SealEpoch) -> Learned {
+        let is_overtaken = before != self.sight();
         let learned = match self.incarnation {
             None => Learned::Raised,
+            // A read of the life before, which came back after one of this life.
+            Some(known) if known != incarnation && is_overtaken => Learned::Same,
             Some(known) if known != incarnation => Learned::Restored,
             Some(_) if epoch > self.epoch => Learned::Raised,
+            Some(_) if epoch < self.epoch && is_overtaken && epoch >= before.epoch => Learned::Same,
             Some(_) if epoch < self.epoch => Learned::RolledBack,
             Some(_) => Learned::Same,
         };
@@ -58,6 +78,7 @@ impl Floor {
         match learned {
             Learned::Raised if by_min && self.incarnation.is_some() => {}
             Learned::RolledBack if !by_min => {}
+            Learned::Same => {}
             _ => {
                 self.incarnation = Some(incarnation);
                 self.epoch = epoch;
@@ -100,17 +121,36 @@ mod tests {
     const HERE: Incarnation = Incarnation([1; 16]);
     const ELSEWHERE: Incarnation = Incarnation([2; 16]);
 
+    /// A read that nothing overtook.
+    fn learn(floor: &mut Floor, incarnation: Incarnation, epoch: u64) -> Learned {
+        floor.learn(floor.sight(), incarnation, SealEpoch(epoch))
+    }
+
+    #[test]
+    fn a_read_that_was_overtaken_by_a_later_one_is_no_roll_back() {
+        let mut floor = Floor::default();
+        learn(&mut floor, HERE, 3);
+        let before = floor.sight();
+        learn(&mut floor, HERE, 5);
+        assert_eq!(floor.learn(before, HERE, SealEpoch(3)), Learned::Same);
+        assert_eq!(floor.learn(before, HERE, SealEpoch(2)), Learned::RolledBack);
+        assert_eq!(floor.epoch(), SealEpoch(5));
+        learn(&mut floor, ELSEWHERE, 1);
+        assert_eq!(floor.learn(before, HERE, SealEpoch(3)), Learned::Same);
+        assert!(floor.admits(ELSEWHERE, SealEpoch(1)));
+    }
+
     #[test]
     fn a_seal_once_seen_stays_and_a_roll_back_is_not_taken_over() {
         let mut floor = Floor::default();
         assert!(!floor.admits(HERE, SealEpoch(1)), "nothing opens unread");
-        assert_eq!(floor.learn(HERE, SealEpoch(3)), Learned::Raised);
-        assert_eq!(floor.learn(HERE, SealEpoch(3)), Learned::Same);
+        assert_eq!(learn(&mut floor, HERE, 3), Learned::Raised);
+        assert_eq!(learn(&mut floor, HERE, 3), Learned::Same);
         assert!(floor.admits(HERE, SealEpoch(3)));
         assert!(!floor.admits(HERE, SealEpoch(2)));
-        assert_eq!(floor.learn(HERE, SealEpoch(2)), Learned::RolledBack);
+        assert_eq!(learn(&mut floor, HERE, 2), Learned::RolledBack);
         assert!(!floor.admits(HERE, SealEpoch(2)));
-        assert_eq!(floor.learn(ELSEWHERE, SealEpoch(1)), Learned::Restored);
+        assert_eq!(learn(&mut floor, ELSEWHERE, 1), Learned::Restored);
         assert!(floor.admits(ELSEWHERE, SealEpoch(1)));
         assert!(!floor.admits(HERE, SealEpoch(9)));
     }
@@ -119,12 +159,12 @@ mod tests {
     fn a_word_is_verified_only_when_it_says_more_than_is_known() {
         let mut floor = Floor::default();
         assert_eq!(floor.hear(HERE, SealEpoch(9)), Hearing::Ignore);
-        floor.learn(HERE, SealEpoch(3));
+        learn(&mut floor, HERE, 3);
         assert_eq!(floor.hear(HERE, SealEpoch(2)), Hearing::Ignore);
         assert_eq!(floor.hear(ELSEWHERE, SealEpoch(9)), Hearing::Ignore);
         assert_eq!(floor.hear(HERE, SealEpoch(3)), Hearing::Verify);
         assert!(floor.contradicts(HERE, SealEpoch(3)));
-        floor.learn(HERE, SealEpoch(4));
+        learn(&mut floor, HERE, 4);
         assert!(!floor.contradicts(HERE, SealEpoch(3)));
     }
 
@@ -134,7 +174,7 @@ mod tests {
             let play = |epochs: &[u64]| {
                 let mut floor = Floor::default();
                 for epoch in epochs {
-                    floor.learn(HERE, SealEpoch(*epoch));
+                    learn(&mut floor, HERE, *epoch);
                 }
                 floor.epoch
             };

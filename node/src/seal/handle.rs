@@ -282,9 +282,7 @@ impl SealHandle {
         let elsewhere = tokio::time::timeout(patience, elsewhere);
         let elsewhere = elsewhere.await.unwrap_or_default();
         match committed {
-            Ok(()) if had_keys || elsewhere.durable || elsewhere.sealed == elsewhere.nodes => {
-                Ok(())
-            }
+            Ok(()) if had_keys || elsewhere.is_settled() => Ok(()),
             Err(_) if elsewhere.durable => Ok(()),
             outcome => Err(not_durable(outcome.err(), &elsewhere)),
         }

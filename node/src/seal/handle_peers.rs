@@ -7,7 +7,7 @@ use super::attempt::{AttemptId, Incarnation};
 use super::epoch;
 use super::handle::SealHandle;
 use super::handover::{Ask, HandedOver, Refusal};
-use super::peers::{Offer, Order, end_at};
+use super::peers::{Obeyed, Offer, Order, end_at};
 use super::rows::read_incarnation;
 use crate::error::Error;
 use crate::id::SealEpoch;
@@ -26,11 +26,12 @@ impl SealHandle {
             let incarnation = read_incarnation(transaction).await?;
             Ok((incarnation, transaction.get(&address).await?))
         });
+        let before = self.shared().watch.lock().sight();
         let ((incarnation, row), _) = read.await?;
         if let Some(row) = row {
             let epoch = epoch::claim(&row)?;
             let mut watch = self.shared().watch.lock();
-            if watch.learn(incarnation, epoch).close {
+            if watch.learn(before, incarnation, epoch).close {
                 self.gate().close();
             }
         } else {
@@ -86,12 +87,12 @@ impl SealHandle {
         self.tell(Command::HearSealed(incarnation, through));
     }
 
-    /// Carries out an order to seal that another node was given; whether it is committed. The gate is closed before
+    /// Carries out an order to seal that another node was given. The gate is closed before
     /// anything else is done or waited for.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the store does not answer; the gate is closed all the same.
-    pub async fn obey(&self, order: Order) -> Result<bool, Error> {
+    pub async fn obey(&self, order: Order) -> Result<Obeyed, Error> {
         {
             let mut watch = self.shared().watch.lock();
             if watch.order((order.incarnation, order.through)) {

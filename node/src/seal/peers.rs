@@ -39,6 +39,27 @@ pub struct Order {
     pub through: SealEpoch,
 }
 
+/// What came of an order at one node, which is sealed now in any case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Obeyed {
+    /// It had keys, and the store does not know of the seal yet.
+    Unfinished = 0,
+    /// It had nothing to seal.
+    Idle = 1,
+    /// The raised epoch is committed.
+    Committed = 2,
+}
+
+impl Obeyed {
+    /// The one with this number on the wire.
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Self::Unfinished, Self::Idle, Self::Committed]
+            .into_iter()
+            .find(|obeyed| *obeyed as u8 == number)
+    }
+}
+
 /// What came of an order at the other nodes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SealedElsewhere {
@@ -46,8 +67,17 @@ pub struct SealedElsewhere {
     pub nodes: usize,
     /// How many of them have answered that they are sealed.
     pub sealed: usize,
+    /// How many of these have not told the store yet.
+    pub unfinished: usize,
     /// Whether one of them says that the raised epoch is committed.
     pub durable: bool,
+}
+
+impl SealedElsewhere {
+    /// Whether nobody can be open, and nothing is left to be done, though this node had no keys to see to it.
+    pub fn is_settled(&self) -> bool {
+        self.durable || (self.sealed == self.nodes && self.unfinished == 0)
+    }
 }
 
 /// See the module. Nothing here fails: a peer that cannot be told now finds out from the store.

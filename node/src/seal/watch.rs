@@ -5,7 +5,7 @@
 use super::attempt::Incarnation;
 #[cfg(test)]
 use super::faults::Faults;
-use super::floor::{Floor, Hearing, Learned};
+use super::floor::{Floor, Hearing, Learned, Sight};
 use crate::id::SealEpoch;
 
 /// An opening: in which life of the store, after how many seals.
@@ -48,9 +48,14 @@ impl Watch {
         }
     }
 
-    /// Takes in a read of the store.
-    pub fn learn(&mut self, incarnation: Incarnation, epoch: SealEpoch) -> Verdict {
-        let learned = self.floor.learn(incarnation, epoch);
+    /// What is known now; to be taken before a read is sent.
+    pub fn sight(&self) -> Sight {
+        self.floor.sight()
+    }
+
+    /// Takes in a read of the store that was sent when `before` was known.
+    pub fn learn(&mut self, before: Sight, incarnation: Incarnation, epoch: SealEpoch) -> Verdict {
+        let learned = self.floor.learn(before, incarnation, epoch);
         self.ordered = self
             .ordered
             .filter(|(life, through)| self.floor.admits(*life, *through));
@@ -103,6 +108,12 @@ impl Watch {
         was_open && !self.is_open()
     }
 
+    /// Notes that orders given so far are carried out: nothing is open or on its way. What shares given later open is not
+    /// their concern, also when there was nothing to seal and the epoch is the same.
+    pub fn obeyed(&mut self) {
+        self.ordered = None;
+    }
+
     /// Whether the add-on is open, and nobody has ordered otherwise.
     pub fn is_open(&self) -> bool {
         self.open.is_some_and(|opening| !self.is_ordered(opening))
@@ -134,38 +145,43 @@ mod tests {
         (HERE, SealEpoch(epoch))
     }
 
+    /// A read that nothing overtook.
+    fn learn(watch: &mut Watch, incarnation: Incarnation, epoch: u64) -> Verdict {
+        watch.learn(watch.sight(), incarnation, SealEpoch(epoch))
+    }
+
     fn watch() -> Watch {
         let mut watch = Watch::default();
-        watch.learn(HERE, SealEpoch(1));
+        learn(&mut watch, HERE, 1);
         watch
     }
 
     #[test]
     fn a_seal_wins_whether_it_is_learned_before_or_after_the_opening() {
         let mut before = watch();
-        before.learn(HERE, SealEpoch(2));
+        learn(&mut before, HERE, 2);
         assert_eq!(before.open(at(1)), Err(Bar::Sealed));
         assert_eq!(before.open(at(2)), Ok(()));
         let mut after = watch();
         after.open(at(1)).unwrap();
-        let verdict = after.learn(HERE, SealEpoch(2));
+        let verdict = learn(&mut after, HERE, 2);
         assert_eq!((verdict.learned, verdict.close), (Learned::Raised, true));
         assert_eq!(after.opening(), None);
-        assert!(!after.learn(HERE, SealEpoch(2)).close);
+        assert!(!learn(&mut after, HERE, 2).close);
     }
 
     #[test]
     fn a_roll_back_and_another_life_of_the_store_close() {
         let mut watch = watch();
-        watch.learn(HERE, SealEpoch(3));
+        learn(&mut watch, HERE, 3);
         watch.open(at(3)).unwrap();
-        let verdict = watch.learn(HERE, SealEpoch(2));
+        let verdict = learn(&mut watch, HERE, 2);
         assert_eq!(
             (verdict.learned, verdict.close),
             (Learned::RolledBack, true)
         );
         watch.open(at(3)).unwrap();
-        let verdict = watch.learn(Incarnation::default(), SealEpoch(3));
+        let verdict = learn(&mut watch, Incarnation::default(), 3);
         assert_eq!((verdict.learned, verdict.close), (Learned::Restored, true));
     }
 
@@ -178,14 +194,20 @@ mod tests {
         assert!(!watch.is_open());
         watch.closed();
         assert_eq!(watch.open(at(1)), Err(Bar::Ordered));
-        watch.learn(HERE, SealEpoch(2));
+        watch.obeyed();
+        assert_eq!(
+            watch.open(at(1)),
+            Ok(()),
+            "with shares that came after the order"
+        );
+        learn(&mut watch, HERE, 2);
         watch.open(at(2)).unwrap();
         assert!(!watch.order(at(1)), "a late order touches no later opening");
         assert_eq!(watch.opening(), Some(at(2)));
         assert!(!watch.order((Incarnation::default(), SealEpoch(9))));
         assert!(watch.order(at(u64::MAX)), "an order for more than there is");
         watch.closed();
-        watch.learn(HERE, SealEpoch(3));
+        learn(&mut watch, HERE, 3);
         assert_eq!(
             watch.open(at(3)),
             Ok(()),

@@ -299,11 +299,11 @@ impl World {
 }
 
 pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..800 {
+    for _ in 0..2000 {
         if holds() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("{what}: not within 4 s");
+    panic!("{what}: not within 10 s");
 }

@@ -6,7 +6,7 @@ use super::{Answer, Malformed, Question, VERSION};
 use crate::id::{SealEpoch, TenantId};
 use crate::seal::attempt::{AttemptId, Incarnation, Purpose, Subject};
 use crate::seal::handover::{Ask, HandedOver, Refusal, Stored};
-use crate::seal::peers::{Offer, Order};
+use crate::seal::peers::{Obeyed, Offer, Order};
 use crate::seal::state::Parameters;
 use crate::seal::{SHARE_BYTES, Share};
 use crate::secret::Secret;
@@ -32,9 +32,7 @@ pub(super) fn answer(bytes: &[u8]) -> Result<Answer, Malformed> {
             keyring_key: Secret::new(reader.array()?),
         }),
         3 => Answer::Refused(Refusal::from_number(reader.byte()?).ok_or(Malformed)?),
-        4 => Answer::Sealed {
-            durable: reader.flag()?,
-        },
+        4 => Answer::Sealed(Obeyed::from_number(reader.byte()?).ok_or(Malformed)?),
         5 => Answer::NotUnderstood,
         _ => return Err(Malformed),
     };

@@ -53,9 +53,9 @@ pub(super) fn answer(answer: &Answer) -> Body {
             writer.byte(3);
             writer.byte(*refusal as u8);
         }
-        Answer::Sealed { durable } => {
+        Answer::Sealed(obeyed) => {
             writer.byte(4);
-            writer.byte(u8::from(*durable));
+            writer.byte(*obeyed as u8);
         }
         Answer::NotUnderstood => writer.byte(5),
     }

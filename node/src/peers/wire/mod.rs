@@ -15,7 +15,7 @@ mod tests;
 use conclave_cluster::Body;
 
 use crate::seal::handover::{Ask, HandedOver, Refusal};
-use crate::seal::peers::{Offer, Order};
+use crate::seal::peers::{Obeyed, Offer, Order};
 
 /// Raised when an old node could mistake a new message.
 const VERSION: u8 = 1;
@@ -40,11 +40,8 @@ pub enum Answer {
     Keys(HandedOver),
     /// No keys.
     Refused(Refusal),
-    /// It is sealed; whether the store knows that.
-    Sealed {
-        /// Whether the raised epoch is committed.
-        durable: bool,
-    },
+    /// It is sealed.
+    Sealed(Obeyed),
     /// The question makes no sense here: it is of another version, or broken.
     NotUnderstood,
 }

@@ -36,31 +36,38 @@ fn offer(
 ) -> impl Strategy<Value = Offer> {
     let parameters = prop::option::of(prop::collection::vec(any::<u8>(), 1..MAX_PARAMETERS_BYTES));
     let numbers = any::<([u8; 16], [u8; 16], u64, u64, u64, [u8; 16])>();
-    (numbers, 0..4usize, parameters, shares).prop_map(
-        |(
-            (incarnation, tenant, generation, epoch, number, subject),
-            purpose,
-            parameters,
-            shares,
-        )| {
-            Offer {
-                attempt: AttemptId {
-                    incarnation: Incarnation(incarnation),
-                    tenant: TenantId::from_bytes(tenant),
-                    purpose: Purpose::ALL[purpose],
-                    generation,
-                    epoch: SealEpoch(epoch),
-                    number,
-                    subject: Subject(subject),
-                },
-                parameters: parameters.map(|bytes| Parameters::new(Zeroizing::new(bytes)).unwrap()),
-                shares: shares
-                    .into_iter()
-                    .map(|index| Share::from_bytes(&[index; SHARE_BYTES]).unwrap())
-                    .collect(),
-            }
-        },
+    (
+        numbers,
+        prop::sample::select(Purpose::ALL.to_vec()),
+        parameters,
+        shares,
     )
+        .prop_map(
+            |(
+                (incarnation, tenant, generation, epoch, number, subject),
+                purpose,
+                parameters,
+                shares,
+            )| {
+                Offer {
+                    attempt: AttemptId {
+                        incarnation: Incarnation(incarnation),
+                        tenant: TenantId::from_bytes(tenant),
+                        purpose,
+                        generation,
+                        epoch: SealEpoch(epoch),
+                        number,
+                        subject: Subject(subject),
+                    },
+                    parameters: parameters
+                        .map(|bytes| Parameters::new(Zeroizing::new(bytes)).unwrap()),
+                    shares: shares
+                        .into_iter()
+                        .map(|index| Share::from_bytes(&[index; SHARE_BYTES]).unwrap())
+                        .collect(),
+                }
+            },
+        )
 }
 
 fn question() -> impl Strategy<Value = Question> {
@@ -86,7 +93,7 @@ fn answer() -> impl Strategy<Value = Answer> {
             }
         )),
         (1..=5u8).prop_map(|number| Answer::Refused(Refusal::from_number(number).unwrap())),
-        any::<bool>().prop_map(|durable| Answer::Sealed { durable }),
+        (0..3u8).prop_map(|number| Answer::Sealed(Obeyed::from_number(number).unwrap())),
         any::<()>().prop_map(|()| Answer::NotUnderstood),
     ]
 }

@@ -15,11 +15,11 @@ use crate::clock::SystemClock;
 use crate::error::Error;
 use crate::id::TenantId;
 use crate::rng::OsRandom;
+use crate::seal::generate_root;
 use crate::seal::peers::Alone;
 use crate::seal::{
     Gate, Initialized, Publish, Quorum, SealHandle, SealParts, SealSettings, SealStatus,
 };
-use crate::seal::generate_root;
 use crate::secret::Secret;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::key::{Key, KeyRange, Scope, Table};

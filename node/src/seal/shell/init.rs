@@ -31,6 +31,7 @@ impl Shell {
             shares,
         } = init::prepare(*tenant, quorum, random, clock.now())?;
         let mut root_token = None;
+        let before = self.shared.watch.lock().sight();
         let (incarnation, _) = transact(store.as_ref(), async |transaction, attempt| {
             let incarnation = read_incarnation(transaction).await?;
             if let Some(stored) = SealRows::read(transaction, *tenant).await? {
@@ -48,7 +49,7 @@ impl Shell {
         })
         .await?;
         tracing::info!(%tenant, shares = quorum.shares(), threshold = quorum.threshold(), "initialised");
-        self.configure(incarnation, Some(&seal_rows))?;
+        self.configure(before, incarnation, Some(&seal_rows))?;
         let root_token =
             root_token.ok_or_else(|| Error::Bug("an init without a root token".into()))?;
         Ok(Initialized { shares, root_token })

@@ -183,11 +183,18 @@ impl Shell {
         {
             tracing::warn!(tenant = %self.parts.tenant, %error, "the seal could not be read again");
         }
-        let is_open = matches!(self.standing, Standing::Open(_));
-        if is_open && self.shared.watch.lock().opening().is_none() {
-            self.parts.gate.close();
-            self.standing = Standing::Sealed;
+        if !matches!(self.standing, Standing::Open(_)) {
+            return;
+        }
+        let (opening, is_open) = {
+            let watch = self.shared.watch.lock();
+            (watch.opening(), watch.is_open())
+        };
+        if opening.is_none() {
+            self.close();
             tracing::info!(tenant = %self.parts.tenant, "closed");
+        } else if !is_open {
+            self.obey_late().await;
         }
     }
 

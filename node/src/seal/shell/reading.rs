@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::seal::attempt::{Incarnation, Purpose};
 use crate::seal::config::SealConfig;
 use crate::seal::epoch;
-use crate::seal::floor::Learned;
+use crate::seal::floor::{Learned, Sight};
 use crate::seal::handover::Stored;
 use crate::seal::rows::{SealRows, read_incarnation};
 use crate::seal::state::{Basis, Effect, Event, Refusal};
@@ -16,14 +16,16 @@ use crate::store::transact;
 impl Shell {
     /// Reads the store and follows it: closes what was sealed elsewhere, and lets the ceremonies know.
     pub(super) async fn refresh(&mut self) -> Result<Option<SealRows>, Error> {
+        let before = self.shared.watch.lock().sight();
         let (incarnation, rows) = self.in_time(self.read()).await?;
-        self.configure(incarnation, rows.as_ref())?;
+        self.configure(before, incarnation, rows.as_ref())?;
         Ok(rows)
     }
 
-    /// Follows what was read.
+    /// Follows what was read, having been asked for when `before` was known.
     pub(super) fn configure(
         &mut self,
+        before: Sight,
         incarnation: Incarnation,
         rows: Option<&SealRows>,
     ) -> Result<(), Error> {
@@ -36,7 +38,7 @@ impl Shell {
             })),
         };
         match &basis {
-            Some(basis) => self.follow(basis)?,
+            Some(basis) => self.follow(before, basis)?,
             // An add-on that is gone has no keys either.
             None => self.close(),
         }
@@ -52,10 +54,10 @@ impl Shell {
     }
 
     /// Lets the watch know, and closes when it says so.
-    fn follow(&mut self, basis: &Basis) -> Result<(), Error> {
+    fn follow(&mut self, before: Sight, basis: &Basis) -> Result<(), Error> {
         let verdict = {
             let mut watch = self.shared.watch.lock();
-            let verdict = watch.learn(basis.incarnation, basis.epoch);
+            let verdict = watch.learn(before, basis.incarnation, basis.epoch);
             if verdict.close {
                 self.parts.gate.close();
             }

@@ -7,7 +7,7 @@ use crate::seal::actor::Sealing;
 use crate::seal::attempt::Purpose;
 use crate::seal::epoch;
 use crate::seal::intent::Intent;
-use crate::seal::peers::Order;
+use crate::seal::peers::{Obeyed, Order};
 use crate::seal::rows::read_incarnation;
 use crate::store::change::Facet;
 use crate::store::key::{Key, Scope, Table};
@@ -18,8 +18,7 @@ impl Shell {
     pub(super) async fn seal(&mut self) -> Result<Sealing, Error> {
         let had_keys = self.drop_keys()? || self.pending.is_some();
         for purpose in Purpose::ALL {
-            // Begun already; nobody waits for it.
-            drop(self.end_attempt(purpose));
+            self.void_attempt(purpose);
         }
         self.publish();
         let order = self.stored().map(|stored| Order {
@@ -42,8 +41,8 @@ impl Shell {
         })
     }
 
-    /// Carries out an order that another node was given; whether it is committed.
-    pub(super) async fn obey(&mut self, order: Order) -> Result<bool, Error> {
+    /// Carries out an order that another node was given.
+    pub(super) async fn obey(&mut self, order: Order) -> Result<Obeyed, Error> {
         let opening = self.shared.watch.lock().opening();
         let is_meant =
             |(incarnation, epoch)| incarnation == order.incarnation && epoch <= order.through;
@@ -55,16 +54,48 @@ impl Shell {
         };
         if self.stored().as_ref().is_some_and(concerns) {
             for purpose in Purpose::ALL {
-                drop(self.end_attempt(purpose));
+                self.void_attempt(purpose);
             }
         }
+        self.shared.watch.lock().obeyed();
         self.publish();
         self.finish_seal().await?;
         self.refresh().await?;
         let stored = self.stored();
-        Ok(stored.is_some_and(|stored| {
+        let is_over = stored.is_some_and(|stored| {
             stored.incarnation == order.incarnation && stored.epoch > order.through
-        }))
+        });
+        Ok(if is_over {
+            Obeyed::Committed
+        } else {
+            Obeyed::Idle
+        })
+    }
+
+    /// Ends an attempt that has anything to it. Others are left alone, so that nodes which are told to seal one after the
+    /// other do not end what users begin in between.
+    fn void_attempt(&mut self, purpose: Purpose) {
+        let ceremony = self.ceremony(purpose);
+        if ceremony
+            .is_ok_and(|ceremony| ceremony.shares().len() > 0 || ceremony.parameters().is_some())
+        {
+            // The telling has begun already; nobody waits for it.
+            drop(self.end_attempt(purpose));
+        }
+    }
+
+    /// Carries out an order that did not find its way into the mailbox.
+    pub(super) async fn obey_late(&mut self) {
+        let outcome = match self.drop_keys() {
+            Ok(_) => {
+                self.shared.watch.lock().obeyed();
+                self.finish_seal().await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(tenant = %self.parts.tenant, %error, "a seal is not durable yet");
+        }
     }
 
     /// Drops the keys, having signed with them what seals what they had opened; whether there were any.

@@ -28,7 +28,6 @@ struct Scenario {
     places: Rc<BTreeMap<NodeName, Place>>,
     faults: Faults,
     stalled: [bool; NODES],
-    history: Vec<String>,
 }
 
 /// Plays a seed.
@@ -80,7 +79,6 @@ impl Scenario {
             places: Rc::new(names.into_iter().zip(0..).collect()),
             faults: Faults::planted(mutant),
             stalled: [false; NODES],
-            history: Vec::new(),
         };
         for place in 0..NODES {
             scenario.start(place);
@@ -97,8 +95,7 @@ impl Scenario {
     }
 
     fn note(&mut self, what: String) {
-        let at = self.world.now().as_secs_f64();
-        self.history.push(format!("{at:8.3} {what}"));
+        self.truth.borrow_mut().note(self.world.now(), &what);
     }
 
     fn fault(&mut self, what: String) {
@@ -255,7 +252,7 @@ impl Scenario {
             replay: REPLAY,
             at: self.world.now(),
             what,
-            history: std::mem::take(&mut self.history),
+            history: std::mem::take(&mut self.truth.borrow_mut().history),
         })
     }
 

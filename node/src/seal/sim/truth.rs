@@ -89,6 +89,8 @@ pub struct Truth {
     pub open: BTreeMap<Place, SealEpoch>,
     /// Seals on the nodes' disks.
     pub intents: BTreeMap<Place, SealEpoch>,
+    /// What was done, and what came of it.
+    pub history: Vec<String>,
 }
 
 impl Truth {
@@ -104,15 +106,17 @@ impl Truth {
             holders: BTreeSet::new(),
             open: BTreeMap::new(),
             intents: BTreeMap::new(),
+            history: Vec::new(),
         }
+    }
+
+    pub fn note(&mut self, now: Duration, what: &str) {
+        self.history
+            .push(format!("{:8.3} {what}", now.as_secs_f64()));
     }
 
     pub fn fail(&mut self, what: String) {
         self.broken.get_or_insert(what);
-    }
-
-    pub fn epoch(&self) -> SealEpoch {
-        self.epoch
     }
 
     /// What a read of the store gives a node now.
