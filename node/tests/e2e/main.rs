@@ -12,6 +12,8 @@ mod audit;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod cluster;
+#[cfg(test)]
 mod cluster_nodes;
 #[cfg(test)]
 mod cluster_tunnels;
