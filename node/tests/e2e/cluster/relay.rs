@@ -4,9 +4,11 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// How often a relay looks whether it was cut or dropped.
 const TURN: Duration = Duration::from_millis(20);
@@ -36,16 +38,12 @@ impl Switches {
     }
 
     fn capture(&self, bytes: &[u8]) {
-        if let Some(captured) = lock(&self.captured).as_mut()
+        if let Some(captured) = self.captured.lock().as_mut()
             && captured.len() + bytes.len() <= MAX_CAPTURED_BYTES
         {
             captured.extend_from_slice(bytes);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One relay. Dropping it cuts it for good.
@@ -105,12 +103,12 @@ impl Relay {
 
     /// Begins to keep a copy of everything that passes.
     pub fn start_capture(&self) {
-        *lock(&self.switches.captured) = Some(Vec::new());
+        *self.switches.captured.lock() = Some(Vec::new());
     }
 
     /// What has passed since then.
     pub fn captured(&self) -> Vec<u8> {
-        lock(&self.switches.captured).clone().unwrap_or_default()
+        self.switches.captured.lock().clone().unwrap_or_default()
     }
 }
 
