@@ -1,4 +1,8 @@
 //! Several nodes as one: what they answer together while nodes and networks fail.
 
+mod chaos;
 mod history;
+mod invalidation;
 mod relay;
+mod sealing;
+mod wired;

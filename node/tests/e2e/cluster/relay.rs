@@ -1,8 +1,10 @@
-//! Networks that can be cut or slowed: relays on loopback that stand between two nodes (UDP) or between a node and its
-//! database (TCP). They see ciphertext only, and keep a copy of it on demand, for tests that look through captures.
+//! Networks that can be cut or slowed: relays that stand between two nodes (UDP on loopback) or between a node and its
+//! database (a socket in a folder). They keep a copy of what passes on demand, for tests that look through captures.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, UdpSocket};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::thread;
@@ -12,6 +14,8 @@ use parking_lot::Mutex;
 
 /// How often a relay looks whether it was cut or dropped.
 const TURN: Duration = Duration::from_millis(20);
+/// How often it looks for a new connection.
+const GLANCE: Duration = Duration::from_millis(1);
 /// No captured test writes more.
 const MAX_CAPTURED_BYTES: usize = 64 * 1024 * 1024;
 
@@ -48,41 +52,71 @@ impl Switches {
 
 /// One relay. Dropping it cuts it for good.
 pub struct Relay {
-    address: SocketAddr,
     switches: Arc<Switches>,
 }
 
-impl Relay {
-    /// Carries datagrams: what comes from `target` goes to whoever wrote last, everything else to `target`.
-    pub fn udp(target: SocketAddr) -> Self {
+/// A relay of datagrams, and where it listens.
+pub struct Datagrams {
+    relay: Relay,
+    address: SocketAddr,
+}
+
+/// A relay of connections, and the socket at which it listens.
+pub struct Connections {
+    relay: Relay,
+}
+
+impl Datagrams {
+    /// What comes from `target` goes to whoever wrote last, everything else to `target`.
+    pub fn to(target: SocketAddr) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-        socket.set_read_timeout(Some(TURN)).expect("a timeout");
-        let relay = Self::new(socket.local_addr().expect("an address"));
+        let address = socket.local_addr().expect("an address");
+        let relay = Relay::new();
         let switches = Arc::clone(&relay.switches);
         thread::spawn(move || carry_datagrams(&socket, target, &switches));
-        relay
-    }
-
-    /// Carries connections to `target`. A cut ends those there are, and lets nobody through.
-    pub fn tcp(target: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        listener.set_nonblocking(true).expect("a mode");
-        let relay = Self::new(listener.local_addr().expect("an address"));
-        let switches = Arc::clone(&relay.switches);
-        thread::spawn(move || carry_connections(&listener, target, &switches));
-        relay
-    }
-
-    fn new(address: SocketAddr) -> Self {
-        Self {
-            address,
-            switches: Arc::default(),
-        }
+        Self { relay, address }
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+}
+
+impl Connections {
+    /// Carries connections from the socket `from` to the socket `to`. A cut ends those there are, and lets nobody through.
+    pub fn between(from: &Path, to: &Path) -> Self {
+        let listener = UnixListener::bind(from).expect("a socket");
+        listener.set_nonblocking(true).expect("a mode");
+        let relay = Relay::new();
+        let switches = Arc::clone(&relay.switches);
+        let target = to.to_owned();
+        thread::spawn(move || carry_connections(&listener, &target, &switches));
+        Self { relay }
+    }
+}
+
+impl std::ops::Deref for Datagrams {
+    type Target = Relay;
+
+    fn deref(&self) -> &Relay {
+        &self.relay
+    }
+}
+
+impl std::ops::Deref for Connections {
+    type Target = Relay;
+
+    fn deref(&self) -> &Relay {
+        &self.relay
+    }
+}
+
+impl Relay {
+    fn new() -> Self {
+        Self {
+            switches: Arc::default(),
+        }
     }
 
     /// Lets nothing through any more.
@@ -153,14 +187,13 @@ fn carry_datagrams(socket: &UdpSocket, target: SocketAddr, switches: &Switches) 
     }
 }
 
-fn carry_connections(listener: &TcpListener, target: SocketAddr, switches: &Arc<Switches>) {
+fn carry_connections(listener: &UnixListener, target: &PathBuf, switches: &Arc<Switches>) {
     while !switches.has_ended() {
         match listener.accept() {
             Ok((client, _)) if !switches.is_cut() => {
-                let Ok(server) = TcpStream::connect(target) else {
+                let Ok(server) = UnixStream::connect(target) else {
                     continue;
                 };
-                let _ = (client.set_nodelay(true), server.set_nodelay(true));
                 for (from, to) in [(&client, &server), (&server, &client)] {
                     let (Ok(from), Ok(to)) = (from.try_clone(), to.try_clone()) else {
                         continue;
@@ -170,13 +203,13 @@ fn carry_connections(listener: &TcpListener, target: SocketAddr, switches: &Arc<
                 }
             }
             Ok(_) => {}
-            Err(_) => thread::sleep(TURN),
+            Err(_) => thread::sleep(GLANCE),
         }
     }
 }
 
 /// Carries one direction until either side, or the test, ends it.
-fn carry_bytes(mut from: TcpStream, mut to: TcpStream, switches: &Switches) {
+fn carry_bytes(mut from: UnixStream, mut to: UnixStream, switches: &Switches) {
     let mut buffer = vec![0; 65_536];
     let _ = from.set_nonblocking(false);
     let _ = from.set_read_timeout(Some(TURN));
@@ -216,7 +249,7 @@ mod tests {
     #[test]
     fn datagrams_pass_both_ways_until_the_cut() {
         let (one, other) = (socket(), socket());
-        let relay = Relay::udp(other.local_addr().unwrap());
+        let relay = Datagrams::to(other.local_addr().unwrap());
         relay.start_capture();
         one.send_to(b"there", relay.address()).unwrap();
         let (text, from) = receive(&other).unwrap();
@@ -237,9 +270,11 @@ mod tests {
 
     #[test]
     fn a_cut_ends_connections() {
-        let server = TcpListener::bind("127.0.0.1:0").unwrap();
-        let relay = Relay::tcp(server.local_addr().unwrap());
-        let mut client = TcpStream::connect(relay.address()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        let server = UnixListener::bind(&to).unwrap();
+        let relay = Connections::between(&from, &to);
+        let mut client = UnixStream::connect(&from).unwrap();
         client.write_all(b"x").unwrap();
         let (mut served, _) = server.accept().unwrap();
         let mut byte = [0];
