@@ -50,7 +50,8 @@ impl Wired {
         let operator = folder.path().join("operator.key");
         let key = OperatorKey::generate(&OsRandom).expect("a key");
         key.write_new(&operator).expect("a file");
-        let keys: Vec<(PathBuf, String)> = (0..count).map(|at| key_pair(folder.path(), at)).collect();
+        let keys: Vec<(PathBuf, String)> =
+            (0..count).map(|at| key_pair(folder.path(), at)).collect();
         let ports: Vec<SocketAddr> = (0..count).map(|_| free_udp_port()).collect();
         let link = |from: usize, to: usize| (from != to).then(|| Datagrams::to(ports[to]));
         let links: Vec<Vec<_>> = (0..count)
@@ -69,10 +70,9 @@ impl Wired {
             );
             let mut members = String::new();
             for (to, (_, public_key)) in keys.iter().enumerate() {
-                let endpoint = links[me][to].as_ref().map_or_else(
-                    String::new,
-                    |link| format!("    endpoint = \"{}\"\n", link.address()),
-                );
+                let endpoint = links[me][to].as_ref().map_or_else(String::new, |link| {
+                    format!("    endpoint = \"{}\"\n", link.address())
+                });
                 members += &format!(
                     "  node \"n{to}\" {{\n    public_key = \"{public_key}\"\n{endpoint}    address = \"10.90.0.{}\"\n  }}\n",
                     to + 1
@@ -193,7 +193,9 @@ impl Founded {
 
     /// A request with the initial root token.
     pub fn request(&self, node: usize, method: &str, path: &str) -> Request {
-        self.wired.nodes[node].request(method, path).token(&self.root)
+        self.wired.nodes[node]
+            .request(method, path)
+            .token(&self.root)
     }
 }
 
