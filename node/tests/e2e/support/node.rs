@@ -1,6 +1,7 @@
 //! Nodes under test: the real binary in a scratch folder, on a port of its own.
 
 use std::fs::File;
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -332,6 +333,21 @@ impl AddOn {
             user_token: text("user_token"),
         }
     }
+}
+
+/// What `conclave` prints, given some input; it must succeed.
+pub fn program(arguments: &[&str], input: &str) -> String {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments).env_clear();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("conclave starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    // A command that does not read its input closes it.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    let output = child.wait_with_output().expect("conclave ends");
+    assert!(output.status.success(), "{arguments:?}");
+    String::from_utf8(output.stdout).expect("UTF-8")
 }
 
 /// A running node whose default add-on is initialised with 3 shares, 2 needed, and unsealed.
