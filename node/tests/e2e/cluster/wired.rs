@@ -79,7 +79,7 @@ impl Wired {
                 );
             }
             let settings = format!(
-                "operator_key = \"{}\"\n{settings}\n\
+                "operator_key = \"{}\"\nstate_dir = \"./state\"\n{settings}\n\
                  cluster {{\n  cluster_id = \"6b1f6d2e-9a53-4d7c-8d2f-5d5d0f9f1a11\"\n  node_name = \"n{me}\"\n{members}}}\n\
                  wireguard {{\n  private_key_file = \"{}\"\n  listen = \"{}\"\n}}\n",
                 operator.display(),
