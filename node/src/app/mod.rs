@@ -116,7 +116,7 @@ async fn run(config: &Config, source: Option<config::Source>, mode: Mode) -> Res
         store: store_metrics,
     };
     let biscuits = Biscuits::new(operator);
-    let node = Arc::new(build(config, store, clock, biscuits, observers, membership).await?);
+    let node = Arc::new(build(config, store, clock, biscuits, membership, observers).await?);
     cluster::keep_described(&node, about(config));
     if let Mode::Dev { root_token } = mode {
         dev::open(&node, root_token).await?;
