@@ -175,14 +175,17 @@ async fn known<'r>(
     node: &Node,
     request: &'r Request,
 ) -> Result<(Arc<Tenant>, Credential<'r>), Error> {
-    match lenient(node, request) {
-        Ok((tenant, credential)) if tenant.seal().status().initialized => Ok((tenant, credential)),
-        Err(error) if !matches!(error, Error::Denied(_)) => Err(error),
-        _ => {
-            node.catch_up().await?;
-            lenient(node, request)
-        }
+    let sent = credential(node, request);
+    let found = sent.and_then(|sent| tenant_of(node, request, &sent));
+    if found.is_ok_and(|tenant| tenant.seal().status().initialized) {
+        return lenient(node, request);
     }
+    node.catch_up().await?;
+    let (tenant, credential) = lenient(node, request)?;
+    if !tenant.seal().status().initialized {
+        tenant.seal().reread().await?;
+    }
+    Ok((tenant, credential))
 }
 
 /// Whose tries are counted.
