@@ -22,7 +22,7 @@ use crate::seal::acknowledge::Acknowledgement;
 use crate::seal::attempt::{AttemptId, Purpose};
 use crate::seal::faults::Faults;
 use crate::seal::floor::Sight;
-use crate::seal::handover::{Ask, HandedOver, Stored};
+use crate::seal::handover::{Ask, Asked, HandedOver, Stored};
 use crate::seal::lease;
 use crate::seal::peers::{Obeyed, Offer, Order};
 use crate::seal::share::Share;
@@ -80,7 +80,7 @@ pub struct SealNode {
     keys: Option<SealEpoch>,
     pending: Option<SealEpoch>,
     retry_at: Option<Duration>,
-    asked: Option<Ask>,
+    asked: Asked,
     confirmed: Duration,
     feed_at: Option<Duration>,
     queue: VecDeque<Work>,
@@ -118,7 +118,7 @@ impl SealNode {
             keys: None,
             pending,
             retry_at: pending.map(|_| now),
-            asked: None,
+            asked: Asked::default(),
             confirmed: Duration::ZERO,
             feed_at: Some(now),
             queue: VecDeque::new(),
