@@ -44,6 +44,9 @@ enum Work {
     GiveKeys(RequestId, Ask),
     Obey(RequestId, Order),
     Reopen,
+    /// Begins without a read, as the next.
+    Seal,
+    Reset,
 }
 
 /// What waits for the store.
@@ -140,14 +143,16 @@ impl SealNode {
     }
 
     pub fn reset(&mut self, now: Moment) -> Vec<ClusterEvent> {
-        if self.keys.is_none() {
-            self.end_attempt(now.since_boot);
-        }
+        self.queue.push_back(Work::Reset);
         self.go_on(now.since_boot)
     }
 
     pub fn seal(&mut self, now: Moment) -> Vec<ClusterEvent> {
-        let now = now.since_boot;
+        self.queue.push_back(Work::Seal);
+        self.go_on(now.since_boot)
+    }
+
+    fn seal_now(&mut self, now: Duration) {
         self.drop_keys();
         self.end_attempt(now);
         if let Some(basis) = self.ceremony.basis() {
@@ -162,7 +167,6 @@ impl SealNode {
             }
         }
         self.raise_if_pending(None, now);
-        self.go_on(now)
     }
 
     pub fn serve(&mut self, now: Moment) {
@@ -194,8 +198,15 @@ impl SealNode {
         while !self.busy
             && let Some(work) = self.queue.pop_front()
         {
-            self.busy = true;
-            self.travel(Trip::Read(work), now);
+            match work {
+                Work::Seal => self.seal_now(now),
+                Work::Reset if self.keys.is_none() => self.end_attempt(now),
+                Work::Reset => {}
+                work => {
+                    self.busy = true;
+                    self.travel(Trip::Read(work), now);
+                }
+            }
         }
         std::mem::take(&mut self.out)
     }

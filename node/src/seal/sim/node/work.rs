@@ -23,7 +23,7 @@ impl SealNode {
             Work::Submit(share) if read && self.keys.is_none() && self.pending.is_none() => {
                 self.take_share(share, now);
             }
-            Work::Submit(_) => {}
+            Work::Submit(_) | Work::Seal | Work::Reset => {}
             Work::Hear(request, offer) => self.hear(request, offer, now),
             Work::HearSealed(through) => {
                 if !read {
