@@ -4,10 +4,15 @@
 //! What is handed over are the two keys that open the seal's own rows ([`SealKeys`](super::seal_keys::SealKeys)); the
 //! keyring itself is read from the store, so a peer cannot make a node open anything but what is stored there.
 
+use std::collections::VecDeque;
+
 use super::attempt::Incarnation;
 use super::faults::{Faults, Mutant};
 use crate::id::{SealEpoch, TenantId};
 use crate::secret::Secret;
+
+/// How many questions may be open: more than a cluster has nodes to come up at once, as a rule.
+const MAX_ASKED: usize = 16;
 
 /// What a node asks for, and what the answer is bound to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +23,27 @@ pub struct Ask {
     pub stored: Stored,
     /// Drawn for this question: an answer to another one is none to this.
     pub nonce: [u8; 16],
+}
+
+/// The questions of a node that have no answer yet. Several, because peers are asked when they come up, and two may come
+/// up at once.
+#[derive(Debug, Default)]
+pub struct Asked(VecDeque<Ask>);
+
+impl Asked {
+    /// Notes a question; the oldest is forgotten when there are too many.
+    pub fn note(&mut self, ask: Ask) {
+        if self.0.len() >= MAX_ASKED {
+            self.0.pop_front();
+        }
+        self.0.push_back(ask);
+    }
+
+    /// The question that this answers, which is answered then.
+    pub fn take(&mut self, answered: &Ask) -> Option<Ask> {
+        let at = self.0.iter().position(|asked| asked == answered)?;
+        self.0.remove(at)
+    }
 }
 
 /// What the store says of a seal.
@@ -192,6 +218,20 @@ mod tests {
         for other in others() {
             assert!(may_take(&ask(), &ask(), &other, none).is_err());
         }
+    }
+
+    #[test]
+    fn each_question_is_answered_once_and_few_are_open() {
+        let mut asked = Asked::default();
+        let numbered = |number: u8| Ask {
+            nonce: [number; 16],
+            ..ask()
+        };
+        (0..20).for_each(|number| asked.note(numbered(number)));
+        assert_eq!(asked.take(&numbered(0)), None, "forgotten");
+        assert_eq!(asked.take(&numbered(10)), Some(numbered(10)));
+        assert_eq!(asked.take(&numbered(10)), None, "answered");
+        assert_eq!(asked.take(&numbered(19)), Some(numbered(19)));
     }
 
     #[test]

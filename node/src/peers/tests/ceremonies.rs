@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 
-use super::world::World;
+use super::world::{TestNode, World};
 use crate::seal::attempt::Purpose;
 use crate::seal::state::Parameters;
 use zeroize::Zeroizing;
@@ -127,53 +127,40 @@ async fn what_is_begun_on_one_node_goes_on_at_another_and_ends_everywhere() {
 
 #[actix::test]
 async fn fifty_add_ons_do_not_mix() {
-    let world = World::of(3).await;
+    let world = &World::of(3).await;
     let mut addons = Vec::new();
     for number in 0..50 {
         addons.push(world.addon(&format!("a{number}")).await);
     }
-    for round in 0..3 {
+    let give = |round: usize| {
         let given = addons
             .iter()
             .enumerate()
-            .map(|(number, (tenant, initialized))| {
+            .map(move |(number, (tenant, initialized))| {
                 let node = &world.nodes[(number + round) % 3];
                 node.give(*tenant, initialized, (number + round) % 5)
             });
-        for (number, status) in join_all(given).await.into_iter().enumerate() {
-            let status = status.unwrap();
-            assert_eq!(status.sealed, round < 2, "add-on {number}");
+        join_all(given)
+    };
+    for round in 0..2 {
+        assert!(give(round).await.iter().all(Result::is_ok));
+        for (tenant, _) in &addons {
+            let shows = |node: &TestNode| node.seal(*tenant).status().progress == round + 1;
+            world.all("the shares", shows).await;
         }
-        if round == 1 {
-            // Every fifth is reset: the next share opens the others only.
-            for (tenant, _) in addons.iter().step_by(5) {
-                world.nodes[0].seal(*tenant).reset().await.unwrap();
-            }
-            addons = addons
-                .into_iter()
-                .enumerate()
-                .filter(|(number, _)| number % 5 > 0)
-                .map(|(_, addon)| addon)
-                .collect();
-            // What is left moved up, so that the rounds still give three different shares to each.
-            let left: Vec<_> = addons.drain(..).collect();
-            for (number, (tenant, initialized)) in left.iter().enumerate() {
-                let known = world.nodes[number % 3].seal(*tenant).status();
-                assert_eq!(known.progress, 2);
-                let mut index = 0;
-                while world.nodes[number % 3].seal(*tenant).status().sealed {
-                    world.nodes[number % 3]
-                        .give(*tenant, initialized, index)
-                        .await
-                        .unwrap();
-                    index += 1;
-                }
-            }
-            for (tenant, _) in &left {
-                let tenant = *tenant;
-                world.all("open", |node| node.is_open(tenant)).await;
-            }
-            return;
+    }
+    for (tenant, _) in addons.iter().step_by(5) {
+        world.nodes[0].seal(*tenant).reset().await.unwrap();
+        let shows = |node: &TestNode| node.seal(*tenant).status().progress == 0;
+        world.all("no shares", shows).await;
+    }
+    assert!(give(2).await.iter().all(Result::is_ok));
+    for (number, (tenant, _)) in addons.iter().enumerate() {
+        if number % 5 > 0 {
+            world.all("open", |node| node.is_open(*tenant)).await;
+        } else {
+            let shows = |node: &TestNode| node.seal(*tenant).status().progress == 1;
+            world.all("one share", shows).await;
         }
     }
 }

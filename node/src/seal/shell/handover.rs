@@ -17,18 +17,19 @@ impl Shell {
             return Ok(None);
         }
         self.refresh().await?;
-        self.asked = self.stored().map(|stored| Ask {
+        let ask = self.stored().map(|stored| Ask {
             tenant: self.parts.tenant,
             stored,
             nonce: self.parts.random.array(),
         });
-        Ok(self.asked)
+        ask.into_iter().for_each(|ask| self.asked.note(ask));
+        Ok(ask)
     }
 
     /// Opens with the keys that another node gave, after reading again whether they are still those to open with.
     pub(super) async fn take_keys(&mut self, handed: HandedOver) -> Result<(), Error> {
         let tenant = self.parts.tenant;
-        let asked = self.asked.take().ok_or_else(|| {
+        let asked = self.asked.take(&handed.ask).ok_or_else(|| {
             Error::Unavailable("keys that were not asked for, or not any more".into())
         })?;
         if !matches!(self.standing, Standing::Sealed) || self.pending.is_some() {

@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use super::actor::Command;
 use super::attempt::{AttemptId, Purpose};
 use super::handle::SealParts;
-use super::handover::Ask;
+use super::handover::Asked;
 use super::intent::Intent;
 use super::seal_keys::SealKeys;
 use super::state::{Ceremony, Effect, Event};
@@ -56,8 +56,8 @@ pub struct Shell {
     standing: Standing,
     /// A seal that is not in the store yet.
     pending: Option<Intent>,
-    /// What other nodes were asked last.
-    asked: Option<Ask>,
+    /// What other nodes were asked for.
+    asked: Asked,
     shared: Arc<Shared>,
 }
 
@@ -77,7 +77,7 @@ impl Shell {
             ceremonies,
             standing: Standing::Sealed,
             pending,
-            asked: None,
+            asked: Asked::default(),
             shared: Arc::new(Shared {
                 watch: Mutex::default(),
                 stale: AtomicBool::new(false),

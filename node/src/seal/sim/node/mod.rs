@@ -22,7 +22,7 @@ use crate::seal::acknowledge::Acknowledgement;
 use crate::seal::attempt::{AttemptId, Purpose};
 use crate::seal::faults::Faults;
 use crate::seal::floor::Sight;
-use crate::seal::handover::{Ask, HandedOver, Stored};
+use crate::seal::handover::{Ask, Asked, HandedOver, Stored};
 use crate::seal::lease;
 use crate::seal::peers::{Obeyed, Offer, Order};
 use crate::seal::share::Share;
@@ -44,6 +44,9 @@ enum Work {
     GiveKeys(RequestId, Ask),
     Obey(RequestId, Order),
     Reopen,
+    /// Begins without a read, as the next.
+    Seal,
+    Reset,
 }
 
 /// What waits for the store.
@@ -80,7 +83,7 @@ pub struct SealNode {
     keys: Option<SealEpoch>,
     pending: Option<SealEpoch>,
     retry_at: Option<Duration>,
-    asked: Option<Ask>,
+    asked: Asked,
     confirmed: Duration,
     feed_at: Option<Duration>,
     queue: VecDeque<Work>,
@@ -118,7 +121,7 @@ impl SealNode {
             keys: None,
             pending,
             retry_at: pending.map(|_| now),
-            asked: None,
+            asked: Asked::default(),
             confirmed: Duration::ZERO,
             feed_at: Some(now),
             queue: VecDeque::new(),
@@ -140,14 +143,16 @@ impl SealNode {
     }
 
     pub fn reset(&mut self, now: Moment) -> Vec<ClusterEvent> {
-        if self.keys.is_none() {
-            self.end_attempt(now.since_boot);
-        }
+        self.queue.push_back(Work::Reset);
         self.go_on(now.since_boot)
     }
 
     pub fn seal(&mut self, now: Moment) -> Vec<ClusterEvent> {
-        let now = now.since_boot;
+        self.queue.push_back(Work::Seal);
+        self.go_on(now.since_boot)
+    }
+
+    fn seal_now(&mut self, now: Duration) {
         self.drop_keys();
         self.end_attempt(now);
         if let Some(basis) = self.ceremony.basis() {
@@ -162,7 +167,6 @@ impl SealNode {
             }
         }
         self.raise_if_pending(None, now);
-        self.go_on(now)
     }
 
     pub fn serve(&mut self, now: Moment) {
@@ -194,8 +198,15 @@ impl SealNode {
         while !self.busy
             && let Some(work) = self.queue.pop_front()
         {
-            self.busy = true;
-            self.travel(Trip::Read(work), now);
+            match work {
+                Work::Seal => self.seal_now(now),
+                Work::Reset if self.keys.is_none() => self.end_attempt(now),
+                Work::Reset => {}
+                work => {
+                    self.busy = true;
+                    self.travel(Trip::Read(work), now);
+                }
+            }
         }
         std::mem::take(&mut self.out)
     }

@@ -23,7 +23,7 @@ impl SealNode {
             Work::Submit(share) if read && self.keys.is_none() && self.pending.is_none() => {
                 self.take_share(share, now);
             }
-            Work::Submit(_) => {}
+            Work::Submit(_) | Work::Seal | Work::Reset => {}
             Work::Hear(request, offer) => self.hear(request, offer, now),
             Work::HearSealed(through) => {
                 if !read {
@@ -40,7 +40,7 @@ impl SealNode {
                     nonce: [0; 16],
                 };
                 ask.nonce[..8].copy_from_slice(&nonce);
-                self.asked = Some(ask);
+                self.asked.note(ask);
                 let ticket = self.ask(peer, &Question::Keys(ask));
                 self.key_questions.insert(ticket);
             }
@@ -202,7 +202,7 @@ impl SealNode {
     }
 
     pub(super) fn take_keys(&mut self, handed: &HandedOver, read: bool, now: Duration) {
-        let Some(asked) = self.asked.take().filter(|_| read) else {
+        let Some(asked) = self.asked.take(&handed.ask).filter(|_| read) else {
             return;
         };
         let stored = self.stored().unwrap();
