@@ -41,8 +41,8 @@ impl Fields {
         if body.trim_ascii().is_empty() {
             return Ok(Self::default());
         }
-        let members: Option<BTreeMap<String, Box<RawValue>>> = serde_json::from_slice(body)
-            .map_err(|error| Error::bad_request(complaint(&error)))?;
+        let members: Option<BTreeMap<String, Box<RawValue>>> =
+            serde_json::from_slice(body).map_err(|error| Error::bad_request(complaint(&error)))?;
         let members = members.unwrap_or_default();
         if members.len() > MAX_FIELDS {
             return Err(Error::bad_request(format!(
