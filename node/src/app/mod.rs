@@ -14,7 +14,7 @@ pub mod tunnel;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::Arbiter;
+use actix::{Arbiter, ArbiterHandle};
 use actix_web::dev::fn_service;
 use actix_web::{App, HttpServer};
 use conclave_cluster::News;
@@ -179,22 +179,7 @@ async fn build(
         Some(port) => Arc::clone(port) as _,
         None => Arc::new(Alone),
     };
-    let seconds = |ttl: Duration| i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
-    let settings = TenantSettings {
-        limits: LifetimeLimits {
-            default_ttl_s: seconds(config.default_lease_ttl),
-            max_ttl_s: seconds(config.max_lease_ttl),
-        },
-        seal: SealSettings {
-            attempt_ttl: config.attempt_ttl,
-            handoff: config.seal_handoff,
-            ..SealSettings::default()
-        },
-        keepers: keepers.clone(),
-        peers,
-        intents: intents(config)?,
-        counters: Arc::default(),
-    };
+    let settings = tenant_settings(config, keepers.clone(), peers)?;
     // The feed starts where the store stands before the add-ons are read, so that no change falls in between.
     let ((), seen) = transact(store.as_ref(), async |_, _| Ok(())).await?;
     let tenants = Tenants::load(Arc::clone(&store), Arc::clone(&clock), settings).await?;
@@ -223,16 +208,6 @@ async fn build(
         };
         peers::start(port, wanted, news, context, &keepers);
     }
-    let settings = NodeSettings {
-        default_addon: config.default_addon.clone(),
-        addon_domain: config.addon_domain.clone(),
-        cluster_name: config.cluster_name.clone(),
-        version: config
-            .reported_version
-            .clone()
-            .unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
-        unauthenticated_seal_routes: config.unauthenticated_seal_routes,
-    };
     Ok(Node::new(NodeParts {
         store,
         clock,
@@ -242,8 +217,46 @@ async fn build(
         freshness,
         membership,
         observers,
-        settings,
+        settings: node_settings(config),
     }))
+}
+
+/// What add-ons are made with.
+fn tenant_settings(
+    config: &Config,
+    keepers: ArbiterHandle,
+    peers: Arc<dyn Peers>,
+) -> Result<TenantSettings, Error> {
+    let seconds = |ttl: Duration| i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
+    Ok(TenantSettings {
+        limits: LifetimeLimits {
+            default_ttl_s: seconds(config.default_lease_ttl),
+            max_ttl_s: seconds(config.max_lease_ttl),
+        },
+        seal: SealSettings {
+            attempt_ttl: config.attempt_ttl,
+            handoff: config.seal_handoff,
+            ..SealSettings::default()
+        },
+        keepers,
+        peers,
+        intents: intents(config)?,
+        counters: Arc::default(),
+    })
+}
+
+/// How requests are treated.
+fn node_settings(config: &Config) -> NodeSettings {
+    NodeSettings {
+        default_addon: config.default_addon.clone(),
+        addon_domain: config.addon_domain.clone(),
+        cluster_name: config.cluster_name.clone(),
+        version: config
+            .reported_version
+            .clone()
+            .unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
+        unauthenticated_seal_routes: config.unauthenticated_seal_routes,
+    }
 }
 
 /// Where seals are kept that the store could not be told.

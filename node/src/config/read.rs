@@ -31,18 +31,7 @@ pub(super) fn config<'a>(
     text: &str,
     environment: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Result<Config, ConfigError> {
-    let body = hcl::parse(text).map_err(|error| match &error {
-        hcl::Error::Parse(error) => ConfigError::new(
-            format!(
-                "{name}:{}:{}",
-                error.location().line(),
-                error.location().column()
-            ),
-            format!("not valid HCL: {}", error.message()),
-        ),
-        error => ConfigError::new(name, format!("not valid HCL: {error}")),
-    })?;
-
+    let body = parse(name, text)?;
     let mut storage = None;
     let mut listeners = Vec::new();
     let (mut cluster, mut wireguard) = (None, None);
@@ -95,6 +84,20 @@ pub(super) fn config<'a>(
     shared_store(name, &config)?;
     operations.put_into(&mut config);
     Ok(config)
+}
+
+fn parse(name: &str, text: &str) -> Result<hcl::Body, ConfigError> {
+    hcl::parse(text).map_err(|error| match &error {
+        hcl::Error::Parse(error) => ConfigError::new(
+            format!(
+                "{name}:{}:{}",
+                error.location().line(),
+                error.location().column()
+            ),
+            format!("not valid HCL: {}", error.message()),
+        ),
+        error => ConfigError::new(name, format!("not valid HCL: {error}")),
+    })
 }
 
 /// Several nodes on stores of their own would be several servers that contradict each other.
@@ -199,12 +202,7 @@ fn lengths_of_time(top: &mut Section, config: &mut Config) -> Result<(), ConfigE
             SECOND / 100,
             SECOND * 10,
         ),
-        (
-            "outage_grace",
-            &mut config.outage_grace,
-            SECOND,
-            HOUR * 24,
-        ),
+        ("outage_grace", &mut config.outage_grace, SECOND, HOUR * 24),
         (
             "attempt_ttl",
             &mut config.attempt_ttl,

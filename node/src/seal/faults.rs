@@ -38,7 +38,6 @@ impl Faults {
 
     /// Whether it is planted: never.
     #[cfg(not(test))]
-    #[expect(clippy::unused_self, reason = "as in tests")]
     pub fn has(self, _: Mutant) -> bool {
         false
     }

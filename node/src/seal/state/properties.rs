@@ -90,33 +90,7 @@ impl Model {
                 ahead,
                 generation,
                 indices,
-            } => {
-                // `ahead` 0 is one behind, 1 the same, 2 one further.
-                let theirs = AttemptId {
-                    number: attempt.number + ahead - 1,
-                    ..attempt
-                };
-                let held = self.good.len();
-                if ahead == 2 {
-                    self.good.clear();
-                }
-                let shares: Vec<_> = indices
-                    .iter()
-                    .map(|index| copy(&GENERATIONS[generation].1[*index]))
-                    .collect();
-                if ahead > 0 {
-                    for share in &shares {
-                        self.give(generation == self.current, share.index());
-                    }
-                }
-                let changed = ahead == 2 || self.good.len() != held;
-                let effects = self.step(Event::Heard {
-                    attempt: theirs,
-                    parameters: None,
-                    shares,
-                });
-                assert_eq!(combines(&effects), changed && self.good.len() >= 3);
-            }
+            } => self.hear(attempt, ahead, generation, &indices),
             Action::Reset => {
                 self.good.clear();
                 self.step(Event::Reset);
@@ -139,6 +113,34 @@ impl Model {
             Action::Rekey => {}
             Action::Wait(seconds) => self.now += Duration::from_secs(seconds),
         }
+    }
+
+    fn hear(&mut self, attempt: AttemptId, ahead: u64, generation: usize, indices: &[usize]) {
+        // `ahead` 0 is one behind, 1 the same, 2 one further.
+        let theirs = AttemptId {
+            number: attempt.number + ahead - 1,
+            ..attempt
+        };
+        let held = self.good.len();
+        if ahead == 2 {
+            self.good.clear();
+        }
+        let shares: Vec<_> = indices
+            .iter()
+            .map(|index| copy(&GENERATIONS[generation].1[*index]))
+            .collect();
+        if ahead > 0 {
+            for share in &shares {
+                self.give(generation == self.current, share.index());
+            }
+        }
+        let changed = ahead == 2 || self.good.len() != held;
+        let effects = self.step(Event::Heard {
+            attempt: theirs,
+            parameters: None,
+            shares,
+        });
+        assert_eq!(combines(&effects), changed && self.good.len() >= 3);
     }
 
     fn give(&mut self, known: bool, index: u8) {

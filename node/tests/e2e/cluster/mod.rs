@@ -1,6 +1,7 @@
 //! Several nodes as one: what they answer together while nodes and networks fail.
 
 mod chaos;
+mod figures;
 mod history;
 mod invalidation;
 mod relay;

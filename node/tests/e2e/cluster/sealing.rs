@@ -213,6 +213,7 @@ fn an_outage_of_the_store_is_no_seal() {
 
 /// From now on none of these nodes serves, at the latest after `bound`: asked without pause, also beyond it.
 #[track_caller]
+#[allow(clippy::disallowed_methods, reason = "a test waits in real time")]
 fn assert_closed_within(founded: &Founded, nodes: &[usize], bound: Duration) {
     let begun = Instant::now();
     let mut last_served = None;
