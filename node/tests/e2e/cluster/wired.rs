@@ -145,21 +145,18 @@ impl Founded {
     /// Gives one share to one node; what it answers.
     pub fn give(&self, node: usize, share: usize) -> Value {
         let body = json!({ "key": self.shares[share] });
-        self.patient(|| self.seal_request(node, "PUT", "sys/unseal").json(&body))
+        let request = self.seal_request(node, "PUT", "sys/unseal");
+        request.json(&body).send().expect(200).json()
     }
 
-    /// What a node says of the seal.
+    /// What a node says of the seal. It is asked again while it does not reach its store: it notices a moment late that a
+    /// wire is whole again.
     pub fn status(&self, node: usize) -> Value {
-        self.patient(|| self.seal_request(node, "GET", "sys/seal-status"))
-    }
-
-    /// The answer to a request, which is repeated while the node does not reach its store: it notices a moment late that
-    /// a wire is whole again.
-    fn patient(&self, request: impl Fn() -> Request) -> Value {
-        let mut answer = request().send();
+        let ask = || self.seal_request(node, "GET", "sys/seal-status").send();
+        let mut answer = ask();
         eventually(Duration::from_secs(10), || {
             if answer.status == 503 {
-                answer = request().send();
+                answer = ask();
             }
             answer.status != 503
         });
@@ -174,6 +171,9 @@ impl Founded {
     /// Opens all nodes, with a share for each in turn.
     pub fn open(&self) {
         let count = self.wired.nodes.len();
+        for node in 0..count {
+            self.status(node);
+        }
         for share in 0..3 {
             self.give(share % count, share);
         }

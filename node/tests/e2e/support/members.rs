@@ -7,6 +7,7 @@ use std::fs::File;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -257,18 +258,22 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// The first of as many ports as the nodes need, all of them free a moment ago.
+/// The first of as many ports as the nodes need, all of them free a moment ago. Below those that the system hands out by
+/// itself, and another row for each cluster of this process.
 fn free_ports(nodes: usize) -> u16 {
+    static ROWS: AtomicU16 = AtomicU16::new(0);
+    const ROW: u16 = 100;
+    const ROW_COUNT: u16 = 180;
     let count = u16::try_from(nodes).expect("few nodes") * PORTS_PER_NODE;
-    for _ in 0..100 {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let first = listener.local_addr().expect("an address").port();
-        drop(listener);
-        let free = |port: u16| {
-            TcpListener::bind(("127.0.0.1", port)).is_ok()
-                && UdpSocket::bind(("127.0.0.1", port)).is_ok()
-        };
-        if first.checked_add(count).is_some() && (first..first + count).all(free) {
+    let free = |port: u16| {
+        TcpListener::bind(("127.0.0.1", port)).is_ok()
+            && UdpSocket::bind(("127.0.0.1", port)).is_ok()
+    };
+    let start = u16::try_from(std::process::id() % u32::from(ROW_COUNT)).expect("small");
+    for _ in 0..ROW_COUNT {
+        let row = (start + ROWS.fetch_add(1, Ordering::Relaxed)) % ROW_COUNT;
+        let first = 12_000 + row * ROW;
+        if (first..first + count).all(free) {
             return first;
         }
     }
