@@ -67,6 +67,20 @@ pub struct AttemptId {
     pub subject: Subject,
 }
 
+impl AttemptId {
+    /// Whether who speaks of `other` has missed that this attempt came after it: the same seal, a lower number.
+    pub fn overtakes(&self, other: &Self) -> bool {
+        let number = self.number;
+        *self
+            == Self {
+                number,
+                subject: self.subject,
+                ..*other
+            }
+            && other.number < number
+    }
+}
+
 /// What Vault calls a nonce: shown beside the progress, so that share holders can tell that they work on the same
 /// attempt. Not a secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -93,6 +93,13 @@ impl Shell {
         let effects = self.step(purpose, heard);
         let now = self.attempt(purpose);
         self.answer(reply, Ok(now == Some(attempt)));
+        if let Some(ours) = now.filter(|ours| ours.overtakes(&attempt)) {
+            // The other node missed an end, as in a restart; it is told before more is given to it in vain.
+            let offer = self.offer_of(ours, |_| true);
+            offer
+                .into_iter()
+                .for_each(|offer| drop(self.parts.peers.offer(offer)));
+        }
         let combines = |effect: &Effect| matches!(effect, Effect::Combine(_));
         if effects.iter().any(combines) {
             self.retry_opening().await;

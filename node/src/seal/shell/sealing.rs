@@ -21,6 +21,11 @@ impl Shell {
             self.void_attempt(purpose);
         }
         self.publish();
+        // Without keys of its own, the node has to know what may be open elsewhere by now.
+        let unread = match had_keys {
+            true => None,
+            false => self.refresh().await.err(),
+        };
         let order = self.stored().map(|stored| Order {
             tenant: self.parts.tenant,
             incarnation: stored.incarnation,
@@ -33,6 +38,12 @@ impl Shell {
             Some(order) => self.parts.peers.seal(order),
             None => Box::pin(async { Default::default() }),
         };
+        if let Some(error) = unread {
+            tracing::warn!(tenant = %self.parts.tenant, %error, "this node cannot tell what is to be sealed");
+            return Err(Error::Unavailable(
+                "this node has no keys to seal with, and the store does not answer; try another node".into(),
+            ));
+        }
         let committed = self.finish_seal().await;
         Ok(Sealing {
             had_keys,

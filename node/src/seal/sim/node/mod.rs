@@ -56,7 +56,7 @@ enum Trip {
     /// The read that work begins with.
     Read(Work),
     /// The gate loads, in a transaction that sees the epoch.
-    Load(SealEpoch, Option<AttemptId>),
+    Load(SealEpoch, Option<(AttemptId, Vec<u8>)>),
     /// The epoch is raised, and somebody may wait to hear so.
     Raise(SealEpoch, Option<RequestId>),
 }
@@ -152,7 +152,8 @@ impl SealNode {
         self.go_on(now.since_boot)
     }
 
-    fn seal_now(&mut self, now: Duration) {
+    /// Seals with keys of its own, or after a read that says what may be open elsewhere.
+    pub(super) fn seal_now(&mut self, now: Duration) {
         self.drop_keys();
         self.end_attempt(now);
         if let Some(basis) = self.ceremony.basis() {
@@ -199,7 +200,7 @@ impl SealNode {
             && let Some(work) = self.queue.pop_front()
         {
             match work {
-                Work::Seal => self.seal_now(now),
+                Work::Seal if self.keys.is_some() || self.pending.is_some() => self.seal_now(now),
                 Work::Reset if self.keys.is_none() => self.end_attempt(now),
                 Work::Reset => {}
                 work => {

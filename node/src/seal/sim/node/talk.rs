@@ -41,20 +41,31 @@ impl SealNode {
         }
     }
 
+    /// Tells all peers which attempt this is, with its shares.
+    pub(super) fn tell_attempt(&mut self) {
+        for peer in self.live.clone() {
+            self.offer_all(peer);
+        }
+    }
+
+    fn offer_all(&mut self, peer: NodeName) {
+        if let Some(attempt) = self.ceremony.attempt() {
+            let shares = self.ceremony.shares();
+            let shares = shares.map(|share| Share::from_bytes(share.expose()).unwrap());
+            let offer = Offer {
+                attempt,
+                parameters: None,
+                shares: shares.collect(),
+            };
+            self.ask(peer, &Question::Offer(offer));
+        }
+    }
+
     pub(super) fn notice(&mut self, notice: Notice) {
         match notice {
             Notice::PeerUp { name, .. } => {
                 self.live.insert(name.clone());
-                if let Some(attempt) = self.ceremony.attempt() {
-                    let shares = self.ceremony.shares();
-                    let shares = shares.map(|share| Share::from_bytes(share.expose()).unwrap());
-                    let offer = Offer {
-                        attempt,
-                        parameters: None,
-                        shares: shares.collect(),
-                    };
-                    self.ask(name.clone(), &Question::Offer(offer));
-                }
+                self.offer_all(name.clone());
                 self.queue.push_back(Work::AskForKeys(name));
             }
             Notice::PeerDown { name } => {

@@ -23,6 +23,7 @@ impl SealNode {
             Work::Submit(share) if read && self.keys.is_none() && self.pending.is_none() => {
                 self.take_share(share, now);
             }
+            Work::Seal if read => self.seal_now(now),
             Work::Submit(_) | Work::Seal | Work::Reset => {}
             Work::Hear(request, offer) => self.hear(request, offer, now),
             Work::HearSealed(through) => {
@@ -167,14 +168,15 @@ impl SealNode {
             .filter(|_| self.ceremony.is_complete());
         if let Some(attempt) = attempt.filter(|_| self.keys.is_none() && self.pending.is_none()) {
             self.busy = true;
-            self.travel(Trip::Load(attempt.epoch, Some(attempt)), now);
+            let indices = self.ceremony.shares().map(Share::index).collect();
+            self.travel(Trip::Load(attempt.epoch, Some((attempt, indices))), now);
         }
     }
 
     pub(super) fn loaded(
         &mut self,
         epoch: SealEpoch,
-        attempt: Option<AttemptId>,
+        combined: Option<(AttemptId, Vec<u8>)>,
         found: Option<&Basis>,
         now: Duration,
     ) {
@@ -187,15 +189,14 @@ impl SealNode {
             self.keys = Some(epoch);
             self.note(now, &format!("opens at {epoch:?}"));
             self.truth.borrow_mut().open.insert(self.place, epoch);
-            if let Some(attempt) = attempt {
-                let indices: Vec<_> = self.ceremony.shares().map(Share::index).collect();
+            if let Some((attempt, indices)) = combined {
                 self.truth
                     .borrow_mut()
                     .open_by_shares(self.place, &attempt, &indices);
                 // The others finish by themselves, or ask for the keys.
                 self.ceremony.step(Event::Finished(attempt), now);
             }
-        } else if let Some(attempt) = attempt {
+        } else if let Some((attempt, _)) = combined {
             self.note(now, &format!("may not open at {epoch:?}"));
             self.ceremony.step(Event::Finished(attempt), now);
         }
@@ -241,6 +242,9 @@ impl SealNode {
         }
         if let Some(request) = request {
             self.answer(request, &Answer::Held(after == Some(attempt)));
+        }
+        if after.is_some_and(|ours| ours.overtakes(&attempt)) {
+            self.tell_attempt();
         }
         if effects
             .iter()
