@@ -105,7 +105,11 @@ impl Unsealed {
     }
 
     /// Decrypts a row of any term that is known here.
-    pub(super) fn open_row(&self, address: &[u8], envelope: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+    pub(super) fn open_row(
+        &self,
+        address: &[u8],
+        envelope: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
         let number = envelope::term_of(envelope)?;
         let terms = self.terms.0.load();
         terms

@@ -74,7 +74,11 @@ impl Gate for TenantGate {
         token: &Secret<String>,
     ) -> Result<(), Error> {
         let pseudonym = rows.pseudonym(Domain::Token, token.expose().as_bytes());
-        if rows.get(Table::Token, &[Part::Name(pseudonym)]).await?.is_some() {
+        if rows
+            .get(Table::Token, &[Part::Name(pseudonym)])
+            .await?
+            .is_some()
+        {
             return Ok(());
         }
         let entry = TokenEntry::root(id::generate_accessor(&OsRandom), self.clock.now());

@@ -170,7 +170,10 @@ impl OpenTenant {
 
     /// Learns of data keys that were added, here or on another node, so that they are used from now on.
     async fn catch_up_with_terms(&self) -> Result<(), Error> {
-        self.view.run(async |rows| rows.catch_up().await).await.map(drop)
+        self.view
+            .run(async |rows| rows.catch_up().await)
+            .await
+            .map(drop)
     }
 
     fn engine(&self, mount: &Mount) -> Result<Arc<dyn Engine>, Error> {

@@ -90,8 +90,8 @@ fn rotations(founded: &Founded) -> Vec<Duration> {
         let before = (0..3).map(version).collect::<Vec<_>>();
         write(round % 3, "transit/keys/turning/rotate", json!({}));
         let begun = Instant::now();
-        for node in 0..3 {
-            assert!(eventually(SOON, || version(node) > before[node]));
+        for (node, before) in before.iter().enumerate() {
+            assert!(eventually(SOON, || version(node) > *before));
         }
         times.push(begun.elapsed());
     }

@@ -47,22 +47,7 @@ impl SealNode {
             }
             Work::AskForKeys(_) => {}
             Work::TakeKeys(handed) => self.take_keys(&handed, read, now),
-            Work::GiveKeys(request, ask) => {
-                let open = self.keys.filter(|_| self.watch.is_open());
-                let given = match self.stored().filter(|_| read) {
-                    Some(stored) => may_give(&ask, open, &stored, true),
-                    None => Err(Refusal::Unavailable),
-                };
-                let answer = match given {
-                    Ok(()) => Answer::Keys(HandedOver {
-                        ask,
-                        mac_key: Secret::new([1; 32]),
-                        keyring_key: Secret::new([2; 32]),
-                    }),
-                    Err(refusal) => Answer::Refused(refusal),
-                };
-                self.answer(request, &answer);
-            }
+            Work::GiveKeys(request, ask) => self.give_keys(request, ask, read),
             Work::Obey(request, order) => {
                 if self.keys.is_some_and(|epoch| epoch <= order.through) {
                     self.drop_keys();
@@ -92,6 +77,23 @@ impl SealNode {
                 }
             }
         }
+    }
+
+    fn give_keys(&mut self, request: RequestId, ask: Ask, read: bool) {
+        let open = self.keys.filter(|_| self.watch.is_open());
+        let given = match self.stored().filter(|_| read) {
+            Some(stored) => may_give(&ask, open, &stored, true),
+            None => Err(Refusal::Unavailable),
+        };
+        let answer = match given {
+            Ok(()) => Answer::Keys(HandedOver {
+                ask,
+                mac_key: Secret::new([1; 32]),
+                keyring_key: Secret::new([2; 32]),
+            }),
+            Err(refusal) => Answer::Refused(refusal),
+        };
+        self.answer(request, &answer);
     }
 
     pub(super) fn take_share(&mut self, share: Share, now: Duration) {
