@@ -205,6 +205,7 @@ async fn build(
             tenants: Arc::clone(&tenants),
             feed: feed.clone(),
             clock: Arc::clone(&clock),
+            audit: Arc::clone(&observers.audit),
         };
         peers::start(port, wanted, news, context, &keepers);
     }

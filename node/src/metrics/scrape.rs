@@ -10,6 +10,7 @@ use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, TextEncoder};
 use crate::error::Error;
 use crate::membership::cluster_metrics;
 use crate::node::Node;
+use crate::seal::SealCounters;
 use crate::tenant::Tenant;
 
 /// How many of the busiest add-ons have series of their own.
@@ -44,6 +45,7 @@ struct Now {
     in_flight: IntGauge,
     fresh: IntGauge,
     build: IntGaugeVec,
+    seals: IntCounterVec,
 }
 
 impl Now {
@@ -82,7 +84,16 @@ impl Now {
                 "Which program this is.",
                 &["version"],
             )?,
+            seals: IntCounterVec::new(
+                Opts::new(
+                    "conclave_seal_events_total",
+                    "What befell seals on this node since its start. rolled_back: the store said less than before, and the \
+                     add-on was closed.",
+                ),
+                &["event"],
+            )?,
         };
+        now.look_at_seals(node.tenants.seal_counters());
         now.in_flight
             .set(i64::try_from(node.in_flight()).unwrap_or(i64::MAX));
         now.fresh.set(node.freshness.is_fresh().into());
@@ -91,6 +102,19 @@ impl Now {
             .set(1);
         now.look_at_addons(node.tenants.all());
         Ok(now)
+    }
+
+    fn look_at_seals(&self, counters: &SealCounters) {
+        for (event, counter) in [
+            ("rolled_back", &counters.rolled_back),
+            ("contradicted", &counters.contradicted),
+            ("handed_over", &counters.handed_over),
+            ("taken_over", &counters.taken_over),
+            ("handover_refused", &counters.handover_refused),
+            ("dropped_in_outage", &counters.dropped_in_outage),
+        ] {
+            self.seals.with_label_values(&[event]).inc_by(counter.get());
+        }
     }
 
     fn look_at_addons(&self, mut addons: Vec<Arc<Tenant>>) {
@@ -125,13 +149,14 @@ impl Now {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let collectors: [&dyn Collector; 6] = [
+        let collectors: [&dyn Collector; 7] = [
             &self.addons,
             &self.unsealed,
             &self.requests,
             &self.in_flight,
             &self.fresh,
             &self.build,
+            &self.seals,
         ];
         collectors
             .iter()

@@ -66,16 +66,26 @@ async fn fetch_one(port: &PeersPort, service: &Service, tenant: TenantId) -> Out
         };
         let question = Question::Keys(ask);
         match PeersPort::ask(port.cluster(), peer.clone(), &question, TIMEOUT).await {
-            Some(Answer::Keys(handed)) => match seal.take_keys(handed).await {
-                Ok(()) => {
-                    tracing::info!(target: "audit", event = "keys taken over", %tenant, %peer, epoch = ask.stored.epoch.0);
-                    return Outcome::Settled;
+            Some(Answer::Keys(handed)) => {
+                let epoch = ask.stored.epoch.0;
+                let taken = async {
+                    // Keys that come unrecorded are not used.
+                    service
+                        .note("keys taken over", tenant, &peer, epoch)
+                        .await?;
+                    seal.take_keys(handed).await
+                };
+                match taken.await {
+                    Ok(()) => {
+                        tracing::info!(%tenant, %peer, epoch, "keys taken over");
+                        return Outcome::Settled;
+                    }
+                    Err(error) => {
+                        tracing::warn!(%tenant, %peer, %error, "keys not taken over");
+                        outcome = Outcome::TryAgain;
+                    }
                 }
-                Err(error) => {
-                    tracing::warn!(target: "audit", event = "keys not taken over", %tenant, %peer, %error);
-                    outcome = Outcome::TryAgain;
-                }
-            },
+            }
             Some(Answer::Refused(Refusal::Sealed | Refusal::SwitchedOff | Refusal::Unknown)) => {}
             _ => outcome = Outcome::TryAgain,
         }

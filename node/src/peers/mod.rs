@@ -28,6 +28,7 @@ use conclave_cluster::News;
 use tokio::sync::mpsc;
 
 use self::serve::Service;
+use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::tenant::Tenants;
 use crate::tenant::feed::ChangeFeed;
@@ -42,6 +43,8 @@ pub struct Context {
     pub feed: Addr<ChangeFeed>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Where keys that go from node to node are written down.
+    pub audit: Arc<Audit>,
 }
 
 /// Begins to listen to the other nodes, in `arbiter`; ends with the cluster.

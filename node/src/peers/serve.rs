@@ -10,6 +10,7 @@ use super::Context;
 use super::facts::{self, Known};
 use super::port::{CHANGED, PeersPort};
 use super::wire::{Answer, Question};
+use crate::error::Error;
 use crate::id::TenantId;
 use crate::seal::handover::{Ask, Refusal};
 use crate::seal::peers::{Obeyed, Offer, Order, Peers};
@@ -133,20 +134,54 @@ impl Service {
             Some(tenant) => tenant.seal().give_keys(ask).await,
             None => Err(Refusal::Unknown),
         };
+        let epoch = ask.stored.epoch.0;
+        let given = match given {
+            // Keys that leave unrecorded do not leave.
+            Ok(handed) => match self.note("keys handed over", ask.tenant, peer, epoch).await {
+                Ok(()) => Ok(handed),
+                Err(_) => Err(Refusal::Unavailable),
+            },
+            Err(refusal) => Err(refusal),
+        };
         match given {
             Ok(handed) => {
-                tracing::info!(target: "audit", event = "keys handed over", tenant = %ask.tenant, %peer, epoch = ask.stored.epoch.0);
+                tracing::info!(tenant = %ask.tenant, %peer, epoch, "keys handed over");
                 Answer::Keys(handed)
             }
             Err(refusal) => {
-                tracing::info!(target: "audit", event = "keys not handed over", tenant = %ask.tenant, %peer, reason = %refusal);
+                tracing::info!(tenant = %ask.tenant, %peer, %refusal, "keys not handed over");
                 Answer::Refused(refusal)
             }
         }
     }
 
+    /// Writes down what was done at a peer's word.
+    ///
+    /// # Errors
+    /// [`Error::Unaudited`].
+    pub async fn note(
+        &self,
+        event: &str,
+        tenant: TenantId,
+        peer: &NodeName,
+        epoch: u64,
+    ) -> Result<(), Error> {
+        let epoch = epoch.to_string();
+        let fields = [("peer", peer.as_str()), ("epoch", epoch.as_str())];
+        let now = self.context.clock.now();
+        self.context
+            .audit
+            .note(now, event, Some(tenant), &fields)
+            .await
+    }
+
     async fn seal(&self, peer: &NodeName, order: Order) -> Answer {
-        tracing::info!(target: "audit", event = "ordered to seal", tenant = %order.tenant, %peer, through = order.through.0);
+        let through = order.through.0;
+        tracing::info!(tenant = %order.tenant, %peer, through, "ordered to seal");
+        // A seal is not put off because it cannot be written down; the failure is counted.
+        let _ = self
+            .note("ordered to seal", order.tenant, peer, through)
+            .await;
         let Some(tenant) = self.tenant(order.tenant) else {
             return Answer::Sealed(Obeyed::Idle);
         };

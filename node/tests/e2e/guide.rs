@@ -1,6 +1,8 @@
 //! Every command of the KMS guide, in its order, typed into the real CLI. Where the output differs from the guide's, the
 //! README's table of differences says so.
 
+use super::cluster::wired::Wired;
+use super::support::balancer::Balancer;
 use super::support::{AddOn, Cluster, TestNode, base64};
 
 /// "my secret data" and a line end, as `echo` writes it.
@@ -14,6 +16,15 @@ fn the_guide_does_what_it_shows() {
 #[test]
 fn the_guide_does_what_it_shows_on_postgresql() {
     follow_the_guide(&Cluster::start(1).nodes[0]);
+}
+
+#[test]
+fn the_guide_does_what_it_shows_with_each_request_at_another_node() {
+    let mut wired = Wired::start(3);
+    let addresses: Vec<String> = wired.nodes.iter().map(TestNode::address).collect();
+    let balancer = Balancer::before(addresses.iter().map(String::as_str));
+    wired.nodes[0].speak_through(balancer.port());
+    follow_the_guide(&wired.nodes[0]);
 }
 
 #[test]

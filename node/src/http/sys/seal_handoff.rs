@@ -32,7 +32,7 @@ pub async fn route(session: &Session<'_>) -> Result<Answer, Error> {
                 )
             })?;
             seal.switch_handoff(enabled).await?;
-            tracing::info!(target: "audit", event = "hand-over switched", tenant = %session.tenant.id(), enabled);
+            tracing::info!(tenant = %session.tenant.id(), enabled, "hand-over switched");
             Ok(Answer::Enveloped(Reply::empty()))
         }
         _ => Err(Error::UnsupportedOperation),

@@ -14,6 +14,7 @@ use conclave_cluster::{
 use conclave_wg::key::PublicKey;
 use conclave_wg::memory::{Faults, MemoryNetwork};
 
+use crate::audit::Audit;
 use crate::auth::token::entry::LifetimeLimits;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
@@ -226,6 +227,7 @@ impl World {
             tenants: Arc::clone(&tenants),
             feed: feed.clone(),
             clock,
+            audit: Arc::new(Audit::open(&[], &OsRandom).unwrap()),
         };
         peers::start(port, wanted, news, context, &arbiter);
         TestNode {
@@ -266,6 +268,13 @@ impl World {
 
     pub fn heal(&self) {
         self.network.with_line(conclave_wg::memory::Line::heal);
+    }
+
+    /// An add-on that nobody does anything with.
+    pub async fn quiet_addon(&self, name: &str) {
+        let now = SystemClock.now();
+        let made = registry::create(self.shared.as_ref(), &OsRandom, now, name, "orga").await;
+        made.unwrap();
     }
 
     /// An add-on with five shares of which three open, known to all nodes.

@@ -6,4 +6,4 @@ mod history;
 mod invalidation;
 mod relay;
 mod sealing;
-mod wired;
+pub mod wired;

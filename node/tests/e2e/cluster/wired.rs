@@ -142,11 +142,21 @@ impl Wired {
 }
 
 impl Founded {
-    /// Gives one share to one node; what it answers.
+    /// Gives one share to one node; what it answers. While the node finds that connections to its store are broken, which
+    /// it does one by one, the share is given again.
+    #[allow(clippy::disallowed_methods, reason = "a test waits in real time")]
     pub fn give(&self, node: usize, share: usize) -> Value {
         let body = json!({ "key": self.shares[share] });
-        let request = self.seal_request(node, "PUT", "sys/unseal");
-        request.json(&body).send().expect(200).json()
+        let give = || self.seal_request(node, "PUT", "sys/unseal").json(&body);
+        let mut answer = give().send();
+        for _ in 0..10 {
+            if answer.status != 503 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(300));
+            answer = give().send();
+        }
+        answer.expect(200).json()
     }
 
     /// What a node says of the seal. It is asked again while it does not reach its store: it notices a moment late that a

@@ -1,5 +1,6 @@
 //! What the tests stand on: nodes, the `bao` CLI, raw HTTP.
 
+pub mod balancer;
 pub mod bao;
 pub mod cluster;
 #[path = "../../../src/store/foundationdb/tests/server.rs"]

@@ -24,6 +24,8 @@ const START_TRIES: usize = 5;
 pub struct TestNode {
     folder: TempDir,
     port: u16,
+    /// The port of what stands before it.
+    front: Option<u16>,
     child: Option<Child>,
     storage: String,
     settings: String,
@@ -69,6 +71,7 @@ impl TestNode {
         Self {
             folder,
             port: 0,
+            front: None,
             child: None,
             storage: storage.into(),
             settings: settings.into(),
@@ -166,8 +169,14 @@ impl TestNode {
         self.folder.path()
     }
 
+    /// Where it is spoken to.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("127.0.0.1:{}", self.front.unwrap_or(self.port))
+    }
+
+    /// From now on it is spoken to through what listens on this port.
+    pub fn speak_through(&mut self, port: u16) {
+        self.front = Some(port);
     }
 
     pub fn url(&self) -> String {
@@ -390,7 +399,8 @@ pub fn dev_node() -> TestNode {
     panic!("the dev node does not start:\n{}", node.log());
 }
 
-fn free_port() -> u16 {
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()
 }
