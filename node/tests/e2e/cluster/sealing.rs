@@ -229,3 +229,53 @@ fn assert_closed_within(founded: &Founded, nodes: &[usize], bound: Duration) {
         assert!(at < bound, "node {node} served {at:?} after the seal");
     }
 }
+
+#[test]
+fn no_wire_carries_a_share_a_token_or_a_secret() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
+    const MARKER: &str = "a marker that nobody else would write";
+    let founded = Wired::start(3).found();
+    founded.wired.links().for_each(|link| link.start_capture());
+    let stores = founded.wired.stores();
+    stores.iter().for_each(|store| store.start_capture());
+    founded.open();
+    let body = json!({"data": {"word": MARKER}});
+    let path = "secret/data/marked/marker-of-a-name";
+    founded
+        .request(0, "POST", path)
+        .json(&body)
+        .send()
+        .expect(200);
+    assert_eq!(founded.request(1, "GET", path).send().status, 200);
+    assert!(serves(&founded, 2));
+    assert_eq!(seal(&founded, 2), 204);
+
+    let wires: Vec<Vec<u8>> = founded
+        .wired
+        .links()
+        .map(|link| link.captured())
+        .chain(stores.iter().map(|store| store.captured()))
+        .collect();
+    assert!(wires.iter().filter(|wire| wire.len() > 1000).count() >= 5);
+    let mut secrets: Vec<Vec<u8>> = vec![MARKER.into(), "marker-of-a-name".into()];
+    secrets.push(founded.root.clone().into_bytes());
+    for share in &founded.shares {
+        secrets.push(URL_SAFE_NO_PAD.decode(share).expect("base64url"));
+    }
+    for secret in secrets {
+        let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        for shape in [
+            URL_SAFE_NO_PAD.encode(&secret).into_bytes(),
+            STANDARD_NO_PAD.encode(&secret).into_bytes(),
+            hex.into_bytes(),
+            secret,
+        ] {
+            for wire in &wires {
+                let found = wire.windows(shape.len()).any(|part| part == shape);
+                assert!(!found, "{:?}", String::from_utf8_lossy(&shape));
+            }
+        }
+    }
+}
