@@ -5,6 +5,7 @@
 //! is bounded.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use super::salt::Salt;
 
@@ -14,6 +15,10 @@ pub const MAX_MASKED_BYTES: usize = 4 * 1024 * 1024;
 
 /// The longest JSON whose texts are looked for in an error message. A mistake in a longer one is told as a hash.
 const MAX_SEARCHED_BYTES: usize = 1024 * 1024;
+
+/// The longest message that is searched, and how many texts it may quote; beyond, it is told as a hash.
+const MAX_MESSAGE_BYTES: usize = 2048;
+const MAX_QUOTED: usize = 64;
 
 /// Which texts are replaced.
 #[derive(Clone, Copy)]
@@ -27,8 +32,19 @@ pub enum Hidden<'a> {
 /// Appends `json`, which must be well-formed, with the texts that `hidden` says replaced by their hashes. What would get
 /// too long is replaced as a whole, by an object that holds its length and its hash.
 pub fn append_masked(json: &str, hidden: Hidden<'_>, salt: &Salt, text: &mut String) {
+    append_masked_within(MAX_MASKED_BYTES, json, hidden, salt, text);
+}
+
+/// The same with another bound than [`MAX_MASKED_BYTES`].
+pub fn append_masked_within(
+    most_bytes: usize,
+    json: &str,
+    hidden: Hidden<'_>,
+    salt: &Salt,
+    text: &mut String,
+) {
     let begin = text.len();
-    if mask(json, hidden, salt, text).is_none() {
+    if mask(most_bytes, json, hidden, salt, text).is_none() {
         text.truncate(begin);
         text.push_str("{\"conclave_omitted_bytes\":");
         text.push_str(&json.len().to_string());
@@ -38,28 +54,79 @@ pub fn append_masked(json: &str, hidden: Hidden<'_>, salt: &Salt, text: &mut Str
     }
 }
 
-/// `message` with each text that it quotes from `json` replaced by its hash. What is shorter than four bytes stays.
-pub fn without_values(mut message: String, json: &str, salt: &Salt) -> String {
-    if json.len() > MAX_SEARCHED_BYTES {
-        return salt.hash(&message);
+/// `message` with each text that it quotes from `json` replaced by its hash. What is shorter than four bytes stays. Only
+/// the message itself is searched, never what was put in, so nobody makes it grow by naming what hashes are made of.
+pub fn without_values(message: &str, json: &str, salt: &Salt) -> String {
+    if json.len() > MAX_SEARCHED_BYTES || message.len() > MAX_MESSAGE_BYTES {
+        return salt.hash(message);
     }
+    let mut is_quoted = vec![false; message.len()];
+    let mut quoted = BTreeSet::new();
     let mut rest = json;
     while let Some(quote) = rest.find('"') {
         let (_, from_quote) = rest.split_at(quote);
         let (literal, after) = from_quote.split_at(literal_bytes(from_quote));
+        rest = after;
         let value = decoded(literal);
         let is_name = after.trim_start().starts_with(':');
-        if !is_name && value.len() >= 4 && message.contains(&*value) {
-            message = message.replace(&*value, &salt.hash(&value));
+        if is_name || value.len() < 4 || quoted.contains(&*value) || !message.contains(&*value) {
+            continue;
         }
-        rest = after;
+        cover(message, &value, &mut is_quoted);
+        quoted.insert(value.into_owned());
+        if quoted.len() > MAX_QUOTED {
+            return salt.hash(message);
+        }
     }
-    message
+    hash_covered(message, &is_quoted, salt)
+}
+
+/// Marks the bytes of each place where `value` stands in `message`.
+fn cover(message: &str, value: &str, is_quoted: &mut [bool]) {
+    for (at, _) in message.char_indices() {
+        if message
+            .get(at..)
+            .is_some_and(|rest| rest.starts_with(value))
+            && let Some(bytes) = is_quoted.get_mut(at..at + value.len())
+        {
+            bytes.fill(true);
+        }
+    }
+}
+
+/// `message` with each run of marked bytes replaced by its hash. Marks begin and end between characters.
+fn hash_covered(message: &str, is_quoted: &[bool], salt: &Salt) -> String {
+    let mut text = String::with_capacity(message.len());
+    let mut run = String::new();
+    for (letter, is_quoted) in message
+        .char_indices()
+        .map(|(at, letter)| (letter, is_quoted.get(at) == Some(&true)))
+    {
+        if is_quoted {
+            run.push(letter);
+            continue;
+        }
+        if !run.is_empty() {
+            salt.append_hash(run.as_bytes(), &mut text);
+            run.clear();
+        }
+        text.push(letter);
+    }
+    if !run.is_empty() {
+        salt.append_hash(run.as_bytes(), &mut text);
+    }
+    text
 }
 
 /// `None` when it gets too long.
-fn mask(json: &str, hidden: Hidden<'_>, salt: &Salt, text: &mut String) -> Option<()> {
-    let most = text.len() + MAX_MASKED_BYTES;
+fn mask(
+    most_bytes: usize,
+    json: &str,
+    hidden: Hidden<'_>,
+    salt: &Salt,
+    text: &mut String,
+) -> Option<()> {
+    let most = text.len() + most_bytes;
     let mut rest = json;
     let mut hide = matches!(hidden, Hidden::All);
     while let Some(quote) = rest.find('"') {
@@ -170,13 +237,37 @@ mod tests {
     fn messages_quote_no_values() {
         let salt = salt();
         let json = r#"{"algorithm":"hunter\"2","data":"no","unsupported":1}"#;
-        let message = "unsupported algorithm hunter\"2, no".to_owned();
+        let message = "unsupported algorithm hunter\"2, no";
         assert_eq!(
             without_values(message, json, &salt),
             format!("unsupported algorithm {}, no", salt.hash("hunter\"2"))
         );
         let long = format!("[{}]", " ".repeat(MAX_SEARCHED_BYTES));
-        assert_eq!(without_values("a".into(), &long, &salt), salt.hash("a"));
+        assert_eq!(without_values("a", &long, &salt), salt.hash("a"));
+    }
+
+    #[test]
+    fn what_hashes_are_made_of_makes_no_message_grow() {
+        let salt = salt();
+        let values = format!(
+            "[\"perm\",{}\"x\"]",
+            "\"hmac\",\"sha2\",\"-sha\",".repeat(1000)
+        );
+        assert_eq!(
+            without_values("permission denied", &values, &salt),
+            format!("{}ission denied", salt.hash("perm"))
+        );
+        // Values that overlap are one.
+        let values = r#"["abcd","cdef"]"#;
+        assert_eq!(without_values("abcdef", values, &salt), salt.hash("abcdef"));
+        // So many quotes are no message that somebody reads.
+        let message: String = (0..100).map(|number| format!("value{number} ")).collect();
+        let values: Vec<String> = (0..100).map(|number| format!("value{number}")).collect();
+        let values = serde_json::to_string(&values).unwrap();
+        assert_eq!(
+            without_values(&message, &values, &salt),
+            salt.hash(&message)
+        );
     }
 
     #[test]

@@ -266,8 +266,14 @@ impl SealHandle {
     /// # Errors
     /// [`Error::Unavailable`] when the keys are dropped but the store could not be told yet.
     pub async fn seal(&self) -> Result<(), Error> {
-        // However busy the actor is.
-        self.0.gate.close();
+        // However busy the actor is: if there is no room for the command, it carries out the order it finds.
+        {
+            let mut watch = self.shared().watch.lock();
+            if let Some(opening) = watch.opening() {
+                watch.order(opening);
+            }
+            self.0.gate.close();
+        }
         let Sealing {
             had_keys,
             committed,

@@ -34,6 +34,8 @@ use crate::id::TenantId;
 /// The last number of an attempt. Nobody gets there by counting; a peer that says so is not believed, because there
 /// would be no way on from there.
 const MAX_NUMBER: u64 = 1 << 48;
+/// How far ahead of this node's another node's attempt may be; more than ever happens while two nodes are parted.
+const MAX_LEAD: u64 = 1 << 20;
 
 /// One ceremony of one add-on.
 #[derive(Debug)]
@@ -217,7 +219,10 @@ impl Ceremony {
             effects.push(Effect::Reload);
             return;
         };
-        if theirs.incarnation != ours.incarnation {
+        // Numbers rise by ones. One far ahead is no attempt's, and would leave none to go on with.
+        if theirs.incarnation != ours.incarnation
+            || theirs.number.saturating_sub(ours.number) > MAX_LEAD
+        {
             return;
         }
         // Epoch and generation only rise, one after the other, so of two pairs that exist one is behind the other.

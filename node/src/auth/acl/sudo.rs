@@ -6,7 +6,7 @@
 use super::Operation;
 
 /// Guarded themselves. A list's trailing slash makes no difference.
-const PATHS: [&str; 15] = [
+const PATHS: [&str; 16] = [
     "auth/token/accessors",
     "auth/token/revoke-orphan",
     "identity/entity/merge",
@@ -20,6 +20,7 @@ const PATHS: [&str; 15] = [
     "sys/rotate/keyring",
     "sys/rotate/root",
     "sys/seal",
+    "sys/seal-handoff",
     "sys/step-down",
     "sys/storage/raft/snapshot-auto",
 ];
@@ -94,6 +95,7 @@ mod tests {
             "sys/leases/",
             "sys/internal/inspect/router",
             "sys/seal",
+            "sys/seal-handoff",
             "sys/step-down",
             "auth/token/accessors/",
             "auth/token/revoke-orphan",

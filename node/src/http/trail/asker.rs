@@ -79,6 +79,11 @@ impl Asker {
         }
     }
 
+    /// Whether a token was shown that is good for something.
+    pub fn is_known(&self) -> bool {
+        self.is_operator || self.principal.is_some()
+    }
+
     /// Vault's `auth` object.
     pub fn auth(&self, hashes: &Hashes) -> String {
         let mut auth = Object::default();

@@ -15,7 +15,9 @@ use super::request::Request;
 use super::respond::Answer;
 use super::session::{Caller, plain_operation};
 use crate::audit::line::Object;
-use crate::audit::mask::{Hidden, append_masked, without_values};
+use crate::audit::mask::{
+    Hidden, MAX_MASKED_BYTES, append_masked, append_masked_within, without_values,
+};
 use crate::audit::salt::Salt;
 use crate::audit::{Audit, Stage};
 use crate::clock::Clock;
@@ -26,6 +28,9 @@ use crate::node::Node;
 
 /// Parameters longer than this are told in the request's line only.
 const MAX_REPEATED_BYTES: usize = 64 * 1024;
+
+/// How much of what somebody without a good token sent stands in a line. More than any honest mistake takes.
+const MAX_UNKNOWN_BYTES: usize = 8 * 1024;
 
 /// The longest path that a line holds; a longer one is refused, and cut here.
 const MAX_PATH_BYTES: usize = 4 * 1024;
@@ -143,7 +148,12 @@ impl<'n> Trail<'n> {
         let parameters = Parameters::of(request);
         if let Some(json) = parameters.json().filter(|_| tells_data) {
             text.push_str(",\"data\":");
-            append_masked(json, Hidden::All, &salt, &mut text);
+            // Who has shown no token does not fill the disk.
+            let most_bytes = match asker.is_known() {
+                true => MAX_MASKED_BYTES,
+                false => MAX_UNKNOWN_BYTES,
+            };
+            append_masked_within(most_bytes, json, Hidden::All, &salt, &mut text);
         }
         text.push('}');
         self.ask(&auth, &text, refusal).await?;
@@ -302,7 +312,7 @@ impl Asked {
     fn message(&self, error: &Error) -> String {
         let message = error.to_string();
         match self.parameters.json() {
-            Some(json) => without_values(message, json, &self.salt),
+            Some(json) => without_values(&message, json, &self.salt),
             None => message,
         }
     }

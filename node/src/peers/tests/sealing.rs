@@ -194,3 +194,26 @@ async fn a_seal_wins_over_an_unseal_on_its_way() {
         world.nodes[0].seal(tenant).reset().await.unwrap();
     }
 }
+
+#[actix::test]
+async fn a_node_that_missed_a_seal_seals_what_was_opened_since() {
+    let world = World::of(2).await;
+    let (tenant, initialized) = world.addon("a").await;
+    world.unseal(tenant, &initialized).await;
+    // The first node hears and reads nothing, while at the other the add-on is sealed and opened again.
+    world.silence();
+    world.nodes[0].store.cut.store(true, SeqCst);
+    world.nodes[1].seal(tenant).seal().await.unwrap();
+    for index in 0..3 {
+        let given = world.nodes[1].give(tenant, &initialized, index).await;
+        given.unwrap();
+    }
+    assert!(world.nodes[1].is_open(tenant));
+    world.nodes[0].store.cut.store(false, SeqCst);
+    // Parted from the other, it must not say that all is sealed.
+    assert!(world.nodes[0].seal(tenant).seal().await.is_err());
+    world.heal();
+    world.all_up().await;
+    world.nodes[0].seal(tenant).seal().await.unwrap();
+    world.all("sealed", |node| !node.is_open(tenant)).await;
+}

@@ -165,6 +165,9 @@ impl Shell {
             Err(error) => {
                 tracing::warn!(%tenant, %error, "closed, because another node tells of a seal and the store cannot be asked");
                 self.close();
+                for purpose in Purpose::ALL {
+                    self.void_attempt(purpose);
+                }
             }
         }
     }

@@ -17,6 +17,7 @@ impl Shell {
     /// Seals the cluster by order of a user.
     pub(super) async fn seal(&mut self) -> Result<Sealing, Error> {
         let had_keys = self.drop_keys()? || self.pending.is_some();
+        self.shared.watch.lock().obeyed();
         for purpose in Purpose::ALL {
             self.void_attempt(purpose);
         }
@@ -44,11 +45,29 @@ impl Shell {
                 "this node has no keys to seal with, and the store does not answer; try another node".into(),
             ));
         }
-        let committed = self.finish_seal().await;
+        match self.finish_seal().await {
+            Ok(false) if had_keys => self.seal_what_came_later().await,
+            committed => Ok(Sealing {
+                had_keys,
+                committed: committed.map(drop),
+                elsewhere,
+            }),
+        }
+    }
+
+    /// What this node had open was sealed before, unknown to it, and may have been opened again elsewhere: the order
+    /// goes out once more, up to what the store says now.
+    async fn seal_what_came_later(&mut self) -> Result<Sealing, Error> {
+        self.refresh().await?;
+        let stored = self.stored().ok_or(Error::Sealed)?;
         Ok(Sealing {
-            had_keys,
-            committed,
-            elsewhere,
+            had_keys: false,
+            committed: Ok(()),
+            elsewhere: self.parts.peers.seal(Order {
+                tenant: self.parts.tenant,
+                incarnation: stored.incarnation,
+                through: stored.epoch,
+            }),
         })
     }
 
@@ -85,7 +104,7 @@ impl Shell {
 
     /// Ends an attempt that has anything to it. Others are left alone, so that nodes which are told to seal one after the
     /// other do not end what users begin in between.
-    fn void_attempt(&mut self, purpose: Purpose) {
+    pub(super) fn void_attempt(&mut self, purpose: Purpose) {
         let ceremony = self.ceremony(purpose);
         if ceremony
             .is_ok_and(|ceremony| ceremony.shares().len() > 0 || ceremony.parameters().is_some())
@@ -100,7 +119,7 @@ impl Shell {
         let outcome = match self.drop_keys() {
             Ok(_) => {
                 self.shared.watch.lock().obeyed();
-                self.finish_seal().await
+                self.finish_seal().await.map(drop)
             }
             Err(error) => Err(error),
         };
@@ -136,16 +155,19 @@ impl Shell {
         self.pending = Some(intent);
     }
 
-    /// Raises the stored epoch, if that is still to be done.
-    pub(super) async fn finish_seal(&mut self) -> Result<(), Error> {
+    /// Raises the stored epoch, if that is still to be done; whether it was this that raised it.
+    pub(super) async fn finish_seal(&mut self) -> Result<bool, Error> {
         let Some(intent) = self.pending.clone() else {
-            return Ok(());
+            return Ok(false);
         };
         let tenant = self.parts.tenant;
-        if let Err(error) = self.in_time(self.raise_epoch(&intent)).await {
-            self.keep(&intent);
-            return Err(error);
-        }
+        let raised = match self.in_time(self.raise_epoch(&intent)).await {
+            Ok(raised) => raised,
+            Err(error) => {
+                self.keep(&intent);
+                return Err(error);
+            }
+        };
         self.pending = None;
         if let Some(Err(error)) = self
             .parts
@@ -165,7 +187,7 @@ impl Shell {
         if let Err(error) = self.refresh().await {
             tracing::warn!(%tenant, %error, "the store could not be read after a seal");
         }
-        Ok(())
+        Ok(raised)
     }
 
     /// Keeps a seal that could not be written, so that a restart does not lose it.
@@ -183,20 +205,24 @@ impl Shell {
         }
     }
 
-    async fn raise_epoch(&self, intent: &Intent) -> Result<(), Error> {
+    /// Whether it had to be raised.
+    async fn raise_epoch(&self, intent: &Intent) -> Result<bool, Error> {
         let tenant = self.parts.tenant;
         let address = epoch::address(tenant);
         transact(self.parts.store.as_ref(), async |transaction, _| {
             let incarnation = read_incarnation(transaction).await?;
             let stored = transaction.get(&address).await?;
-            if let Some(row) = intent.row_to_write(incarnation, stored.as_deref()) {
-                transaction.set(&address, row);
-                transaction.append_change(&Facet::Seal.encode(tenant));
-                transaction.set_stamp(&Key::row(Scope::Tenant(tenant), Table::ChangeStamp, &[]));
-            }
-            Ok(())
+            let Some(row) = intent.row_to_write(incarnation, stored.as_deref()) else {
+                // By somebody else, or by an earlier round without its commit being certain: who knows what was opened
+                // since.
+                return Ok(false);
+            };
+            transaction.set(&address, row);
+            transaction.append_change(&Facet::Seal.encode(tenant));
+            transaction.set_stamp(&Key::row(Scope::Tenant(tenant), Table::ChangeStamp, &[]));
+            Ok(true)
         })
         .await
-        .map(|_| ())
+        .map(|(raised, _)| raised)
     }
 }
