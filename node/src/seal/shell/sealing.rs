@@ -1,6 +1,8 @@
 //! Sealing: the keys go first, the other nodes are told, and the stored epoch is raised, however often that has to be
 //! tried. What is to be written is signed before the keys go, so nothing secret waits for a store that is down.
 
+use std::time::Duration;
+
 use super::{Shell, Standing};
 use crate::error::Error;
 use crate::seal::actor::Sealing;
@@ -13,6 +15,10 @@ use crate::store::change::Facet;
 use crate::store::key::{Key, Scope, Table};
 use crate::store::transact;
 
+/// How long a node that can seal waits for the store to say whether it is up to date. A store that answers does so in a
+/// few milliseconds.
+const PATIENCE: Duration = Duration::from_millis(300);
+
 impl Shell {
     /// Seals the cluster by order of a user.
     pub(super) async fn seal(&mut self) -> Result<Sealing, Error> {
@@ -22,11 +28,17 @@ impl Shell {
             self.void_attempt(purpose);
         }
         self.publish();
-        // Without keys of its own, the node has to know what may be open elsewhere by now.
+        // Without keys of its own, the node has to know what may be open elsewhere by now. With keys it would rather know:
+        // they may have been sealed before, and the add-on opened again elsewhere. But a store that is away must not keep
+        // the others from being told.
         let unread = match had_keys {
-            true => None,
+            true => tokio::time::timeout(PATIENCE, self.refresh())
+                .await
+                .unwrap_or_else(|_| Err(Error::Unavailable("the store is slow".into())))
+                .err(),
             false => self.refresh().await.err(),
         };
+        let is_behind = unread.is_none() && self.is_pending_behind();
         let order = self.stored().map(|stored| Order {
             tenant: self.parts.tenant,
             incarnation: stored.incarnation,
@@ -39,24 +51,34 @@ impl Shell {
             Some(order) => self.parts.peers.seal(order),
             None => Box::pin(async { Default::default() }),
         };
-        if let Some(error) = unread {
+        if let (false, Some(error)) = (had_keys, &unread) {
             tracing::warn!(tenant = %self.parts.tenant, %error, "this node cannot tell what is to be sealed");
             return Err(Error::Unavailable(
                 "this node has no keys to seal with, and the store does not answer; try another node".into(),
             ));
         }
         match self.finish_seal().await {
-            Ok(false) if had_keys => self.seal_what_came_later().await,
+            Ok(false) if had_keys && unread.is_some() => self.seal_what_came_later().await,
             committed => Ok(Sealing {
-                had_keys,
+                had_keys: had_keys && !is_behind,
                 committed: committed.map(drop),
                 elsewhere,
             }),
         }
     }
 
-    /// What this node had open was sealed before, unknown to it, and may have been opened again elsewhere: the order
-    /// goes out once more, up to what the store says now.
+    /// Whether the store has gone on since what is to be sealed was opened.
+    fn is_pending_behind(&self) -> bool {
+        match (&self.pending, self.stored()) {
+            (Some(intent), Some(stored)) => {
+                stored.incarnation != intent.incarnation() || stored.epoch > intent.through()
+            }
+            _ => false,
+        }
+    }
+
+    /// What this node had open may have been sealed before, unknown to it, and opened again elsewhere: the order goes out
+    /// once more, up to what the store says now.
     async fn seal_what_came_later(&mut self) -> Result<Sealing, Error> {
         self.refresh().await?;
         let stored = self.stored().ok_or(Error::Sealed)?;

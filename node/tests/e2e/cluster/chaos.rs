@@ -190,7 +190,7 @@ fn harm(founded: &mut Founded, load: &Load, duration: Duration) -> BTreeMap<&'st
 #[test]
 #[allow(clippy::disallowed_methods, reason = "a history has real times")]
 fn every_history_under_kills_and_cuts_is_linearizable() {
-    let duration = if is_long() { SECOND * 600 } else { SECOND * 40 };
+    let duration = if is_long() { SECOND * 600 } else { SECOND * 60 };
     let mut founded = Wired::start(3).found();
     founded.open();
     let addresses = founded.wired.nodes.iter();
